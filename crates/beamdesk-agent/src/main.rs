@@ -1,0 +1,2 @@
+//! The agent inside a desktop.
+fn main() {}
