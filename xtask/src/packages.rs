@@ -1,0 +1,124 @@
+//! System packages: what is needed, why, and installing what is missing.
+#![expect(clippy::print_stderr, reason = "talks to the person who runs it")]
+
+use std::{
+    io::{self, BufRead, IsTerminal},
+    path::Path,
+};
+
+use anyhow::{Result, bail};
+
+use crate::run::Step;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum For {
+    Running,
+    Testing,
+}
+
+struct Package {
+    name: &'static str,
+    why: &'static str,
+}
+
+const fn package(name: &'static str, why: &'static str) -> Package {
+    Package { name, why }
+}
+
+/// To build and run `beamdesk up`.
+const RUNNING: &[Package] = &[
+    package("gcc", "compiles the C parts (SQLite, zstd, TLS)"),
+    package("libc6-dev", "compiles the C parts"),
+    package("ca-certificates", "lets cargo and npm reach their registries"),
+    package("bubblewrap", "walls between desktops of the sandbox driver"),
+    package("xvfb", "X server of a desktop"),
+    package("xauth", "lets only the desktop's own programs reach its X server"),
+    package("x11-xkb-utils", "keyboards of a desktop"),
+    package("xkb-data", "keyboards of a desktop"),
+    package("x11-xserver-utils", "screen settings of a desktop"),
+    package("openbox", "window manager of a desktop"),
+    package("tint2", "panel of a desktop"),
+    package("pcmanfm", "file manager of a desktop"),
+    package("lxterminal", "terminal of a desktop"),
+    package("gpicview", "image viewer of a desktop"),
+    package("mousepad", "text editor of a desktop"),
+    package("galculator", "calculator of a desktop"),
+    package("xarchiver", "archives in a desktop"),
+    package("htop", "task list of a desktop"),
+    package("dbus-x11", "message bus that programs of a desktop share"),
+    package("adwaita-icon-theme", "icons of a desktop"),
+    package("fonts-dejavu-core", "fonts of a desktop"),
+    package("fonts-wqy-microhei", "Chinese fonts of a desktop"),
+];
+
+/// For the tests, beside the above.
+const TESTING: &[Package] = &[
+    package("chromium", "the browser of the end-to-end tests"),
+    package("postgresql", "second database of the store's tests"),
+    package("x11-apps", "programs that draw and listen, for the tests of capture and input"),
+    package("x11-utils", "looks at the X server from outside"),
+    package("xdotool", "draws and types in the tests"),
+    package("imagemagick", "reads pictures of the X server, to compare them"),
+];
+
+/// Installs what is missing: asks first unless `yes`.
+pub(crate) fn install(purpose: For, yes: bool) -> Result<()> {
+    let mut wanted: Vec<&Package> = RUNNING.iter().collect();
+    if purpose == For::Testing {
+        wanted.extend(TESTING);
+    }
+    if !Path::new("/usr/bin/dpkg-query").exists() {
+        eprintln!("This is not a Debian system. These programs are needed (Debian's names):");
+        for package in wanted {
+            eprintln!("  {:22} {}", package.name, package.why);
+        }
+        return Ok(());
+    }
+    let mut missing: Vec<&Package> = wanted.into_iter().filter(|p| !is_installed(p.name)).collect();
+    let npm = package("npm", "fetches the tools that build the web pages");
+    if !Step::new("npm").args(["--version"]).succeeds() {
+        missing.push(&npm);
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    eprintln!("These system packages are missing:");
+    for package in &missing {
+        eprintln!("  {:22} {}", package.name, package.why);
+    }
+    if !yes && !confirmed()? {
+        bail!("nothing was installed; install them yourself, or say --yes");
+    }
+    let names = missing.iter().map(|p| p.name);
+    as_root("apt-get").args(["update", "-qq"]).run()?;
+    as_root("apt-get")
+        .args(["install", "-y", "-qq", "--no-install-recommends"])
+        .args(names)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .run()
+}
+
+fn is_installed(name: &str) -> bool {
+    Step::new("dpkg-query")
+        .args(["-W", "-f", "${Status}", name])
+        .output_quiet()
+        .is_some_and(|status| status.ends_with("ok installed"))
+}
+
+fn confirmed() -> Result<bool> {
+    if !io::stdin().is_terminal() {
+        return Ok(false);
+    }
+    eprintln!("Install them now with apt-get? [Y/n]");
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "" | "y" | "Y" | "yes"))
+}
+
+fn as_root(program: &str) -> Step {
+    if Step::new("sh").args(["-c", "[ $(id -u) = 0 ]"]).succeeds() {
+        Step::new(program)
+    } else {
+        Step::new("sudo").args([program])
+    }
+}
