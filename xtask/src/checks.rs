@@ -2,7 +2,11 @@
 
 use anyhow::Result;
 
-use crate::{generate, run::{Step, cargo, root}, tidy, web};
+use crate::{
+    generate,
+    run::{Step, cargo, root},
+    tidy, web,
+};
 
 /// Every check and test, cheapest first.
 pub(crate) fn ci() -> Result<()> {
@@ -12,7 +16,9 @@ pub(crate) fn ci() -> Result<()> {
     for script in ["check", "lint", "test", "build"] {
         web::npm(&["run", "--silent", script])?;
     }
-    cargo().args(["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]).run()?;
+    cargo()
+        .args(["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])
+        .run()?;
     cargo().args(["build", "--workspace", "--bins", "--quiet"]).run()?;
     generate::generate(true)?;
     if cargo().args(["nextest", "--version"]).succeeds() {

@@ -4,7 +4,10 @@ use std::fs;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{run::{cargo, root}, web};
+use crate::{
+    run::{cargo, root},
+    web,
+};
 
 const OPENAPI: &str = "web/openapi.json";
 const SCHEMA: &str = "web/src/api/schema.ts";

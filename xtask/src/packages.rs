@@ -58,7 +58,7 @@ const TESTING: &[Package] = &[
     package("x11-apps", "programs that draw and listen, for the tests of capture and input"),
     package("x11-utils", "looks at the X server from outside"),
     package("xdotool", "draws and types in the tests"),
-    package("imagemagick", "reads pictures of the X server, to compare them"),
+    package("tesseract-ocr", "reads what was typed off the canvas"),
 ];
 
 /// Installs what is missing: asks first unless `yes`.

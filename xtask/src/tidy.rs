@@ -36,8 +36,21 @@ const FENCES: &[(&str, &[&str])] = &[
 
 /// Licences a dependency may have (one of the alternatives it offers).
 const LICENCES: &[&str] = &[
-    "MIT", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0",
-    "CC0-1.0", "CDLA-Permissive-2.0", "ISC", "MIT-0", "OpenSSL", "Unicode-3.0", "Unlicense", "Zlib", "0BSD",
+    "MIT",
+    "Apache-2.0",
+    "Apache-2.0 WITH LLVM-exception",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "BSL-1.0",
+    "CC0-1.0",
+    "CDLA-Permissive-2.0",
+    "ISC",
+    "MIT-0",
+    "OpenSSL",
+    "Unicode-3.0",
+    "Unlicense",
+    "Zlib",
+    "0BSD",
 ];
 
 const FILE_BYTES_MAX: u64 = 700 << 10;
@@ -62,7 +75,9 @@ fn own_dependencies(metadata: &Value) -> BTreeMap<String, Vec<String>> {
     let mut found = BTreeMap::new();
     for package in metadata["packages"].as_array().into_iter().flatten() {
         let name = package["name"].as_str().unwrap_or_default();
-        let Some(short) = short_name(name).filter(|_| package["source"].is_null()) else { continue };
+        let Some(short) = short_name(name).filter(|_| package["source"].is_null()) else {
+            continue;
+        };
         let dependencies = package["dependencies"].as_array().into_iter().flatten();
         let names = dependencies
             .filter(|d| d["kind"].as_str() != Some("dev"))
@@ -84,7 +99,9 @@ fn arrows(dependencies: &BTreeMap<String, Vec<String>>) -> Vec<String> {
             continue; // for tests only; may import everything
         }
         let Some((_, allowed)) = ARROWS.iter().find(|(name, _)| name == from) else {
-            wrong.push(format!("crate `{from}` stands in no tier; add it to ARROWS and ARCHITECTURE.md"));
+            wrong.push(format!(
+                "crate `{from}` stands in no tier; add it to ARROWS and ARCHITECTURE.md"
+            ));
             continue;
         };
         for name in names {
@@ -145,7 +162,9 @@ fn files() -> Result<Vec<String>> {
         }
         if name.ends_with(".md") {
             let text = fs::read_to_string(&path).with_context(|| name.to_owned())?;
-            wrong.extend(dead_links(&path, &text).into_iter().map(|l| format!("{name}: no such file: {l}")));
+            wrong.extend(
+                dead_links(&path, &text).into_iter().map(|l| format!("{name}: no such file: {l}")),
+            );
         }
     }
     Ok(wrong)
@@ -174,7 +193,10 @@ mod tests {
 
     #[test]
     fn a_forbidden_arrow_is_found() {
-        assert_eq!(arrows(&world("gateway", "beamdesk-store")), ["forbidden arrow: gateway -> store"]);
+        assert_eq!(
+            arrows(&world("gateway", "beamdesk-store")),
+            ["forbidden arrow: gateway -> store"]
+        );
         assert_eq!(arrows(&world("types", "beamdesk-proto")), ["forbidden arrow: types -> proto"]);
         assert!(arrows(&world("gateway", "beamdesk-proto")).is_empty());
     }

@@ -1,0 +1,75 @@
+//! Benchmarks: each prints a table and, with `--json FILE`, one object per figure.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+
+use crate::{
+    run::{cargo, root},
+    web,
+};
+
+#[derive(Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Capture, change detection and encoding, without a network (needs Xvfb).
+    Media {
+        /// Writes the figures here, as JSON.
+        #[arg(long)]
+        json: Option<PathBuf>,
+    },
+    /// A whole system and a browser: start, create to first exact frame, an idle desktop's cost.
+    Desktop {
+        /// Writes the figures here, as JSON.
+        #[arg(long)]
+        json: Option<PathBuf>,
+    },
+    /// Draw to canvas and bytes sent, beside noVNC with TigerVNC in the same run.
+    Glass {
+        /// Folder of the `glass` latency probe.
+        #[arg(long)]
+        tool: PathBuf,
+        /// Writes the figures here, as JSON.
+        #[arg(long)]
+        json: Option<PathBuf>,
+    },
+}
+
+pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
+    match &arguments.what {
+        What::Media { json } => {
+            let mut step = cargo()
+                .args(["run", "--release", "--quiet", "--package", "beamdesk-media"])
+                .args(["--example", "bench", "--"]);
+            if let Some(file) = json {
+                step = step.args(["--json"]).args([std::path::absolute(file)?]);
+            }
+            step.run()
+        }
+        What::Desktop { json } => in_browser("desktop", json.as_ref(), None),
+        What::Glass { tool, json } => in_browser("glass", json.as_ref(), Some(tool)),
+    }
+}
+
+/// Runs one of the benchmarks that need a whole system, built for speed.
+fn in_browser(name: &str, json: Option<&PathBuf>, tool: Option<&PathBuf>) -> Result<()> {
+    web::build()?;
+    cargo()
+        .args(["build", "--release", "--package", "beamdesk", "--package", "beamdesk-agent"])
+        .run()?;
+    let mut step =
+        web::node(&["bench/run.mjs", name])?.env("BEAMDESK_BIN", root().join("target/release"));
+    if let Some(tool) = tool {
+        step = step.args(["--tool"]).args([std::path::absolute(tool)?]);
+    }
+    if let Some(file) = json {
+        step = step.args(["--json"]).args([std::path::absolute(file)?]);
+    }
+    step.run()
+}
