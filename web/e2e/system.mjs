@@ -1,7 +1,15 @@
 // A whole system for one test: `beamdesk up` with its own data folder and free ports, and a Chromium.
 import { spawn, execFileSync } from 'node:child_process';
 import {
-  existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync, symlinkSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
@@ -23,7 +31,8 @@ export async function eventually(what, probe, ms = 20_000) {
     } catch (error) {
       last = error;
     }
-    if (Date.now() > end) throw new Error(`not within ${ms} ms: ${what}${last ? ` (${last})` : ''}`);
+    if (Date.now() > end)
+      throw new Error(`not within ${ms} ms: ${what}${last ? ` (${last})` : ''}`);
     await new Promise((wake) => setTimeout(wake, 25));
   }
 }
@@ -46,14 +55,28 @@ export class System {
     this.process = spawn(
       join(binaries, 'beamdesk'),
       [
-        'up', '--data', this.data, '--ready-file', ready, '--listen', '127.0.0.1',
-        '--http-port', ports.http, '--https-port', ports.https,
-        '--gateway-http-port', ports.gatewayHttp, '--gateway-https-port', ports.gatewayHttps,
+        'up',
+        '--data',
+        this.data,
+        '--ready-file',
+        ready,
+        '--listen',
+        '127.0.0.1',
+        '--http-port',
+        ports.http,
+        '--https-port',
+        ports.https,
+        '--gateway-http-port',
+        ports.gatewayHttp,
+        '--gateway-https-port',
+        ports.gatewayHttps,
         ...this.args,
       ].map(String),
       { stdio: ['ignore', 'pipe', 'pipe'] },
     );
-    this.exited = new Promise((done) => this.process.once('exit', (code, signal) => done({ code, signal })));
+    this.exited = new Promise((done) =>
+      this.process.once('exit', (code, signal) => done({ code, signal })),
+    );
     for (const stream of [this.process.stdout, this.process.stderr]) {
       stream.on('data', (text) => (this.log += text));
     }
@@ -63,7 +86,11 @@ export class System {
     early.catch(() => {});
     const about = await Promise.race([
       early,
-      eventually('beamdesk up is ready', () => existsSync(ready) && JSON.parse(readFileSync(ready, 'utf8')), 30_000),
+      eventually(
+        'beamdesk up is ready',
+        () => existsSync(ready) && JSON.parse(readFileSync(ready, 'utf8')),
+        30_000,
+      ),
     ]);
     Object.assign(this, about); // portal, portal_https, gateway, gateway_https, setup_link
     const port = (url) => Number(new URL(url).port);
@@ -83,6 +110,7 @@ export class System {
 
   async end() {
     if (this.process.exitCode === null && this.process.signalCode === null) await this.down();
+    for (const child of this.children ?? []) child.kill();
     for (const link of this.links ?? []) rmSync(link, { force: true });
     rmSync(this.data, { recursive: true, force: true });
   }
@@ -104,7 +132,10 @@ export class System {
       const inside = `/proc/${pid}/root`;
       const socket = readdirSync(`${inside}/tmp/.X11-unix`)[0];
       const auth = inside + line[line.indexOf('-auth') + 1];
-      const cookie = execFileSync('xauth', ['-f', auth, 'list'], { encoding: 'utf8' }).trim().split(/\s+/).at(-1);
+      const cookie = execFileSync('xauth', ['-i', '-f', auth, 'list'], { encoding: 'utf8' })
+        .trim()
+        .split(/\s+/)
+        .at(-1);
       mkdirSync('/tmp/.X11-unix', { recursive: true, mode: 0o1777 });
       let number = 300;
       while (existsSync(`/tmp/.X11-unix/X${number}`)) number++;
@@ -113,15 +144,45 @@ export class System {
       symlinkSync(`${inside}/tmp/.X11-unix/${socket}`, link);
       this.links = [...(this.links ?? []), link];
       const XAUTHORITY = join(this.data, `xauthority-${number}`);
-      execFileSync('xauth', ['-q', '-f', XAUTHORITY, 'add', `:${number}`, 'MIT-MAGIC-COOKIE-1', cookie]);
+      writeFileSync(XAUTHORITY, '');
+      execFileSync('xauth', [
+        '-q',
+        '-f',
+        XAUTHORITY,
+        'add',
+        `:${number}`,
+        'MIT-MAGIC-COOKIE-1',
+        cookie,
+      ]);
       return { DISPLAY: `:${number}`, XAUTHORITY };
     }
     return undefined;
   }
 
+  /** Starts a program on a desktop's display, until the system ends. */
+  spawnIn(display, program, args) {
+    const child = spawn(program, args, { env: { ...process.env, ...display }, stdio: 'ignore' });
+    this.children = [...(this.children ?? []), child];
+    return child;
+  }
+
+  /** Processes of this system's desktops that run a program of this name. */
+  processes(name) {
+    return readdirSync('/proc')
+      .filter((pid) => /^\d+$/.test(pid))
+      .map(Number)
+      .filter((pid) => {
+        try {
+          return readlinkSync(`/proc/${pid}/exe`).endsWith(`/${name}`) && this.owns(pid);
+        } catch {
+          return false;
+        }
+      });
+  }
+
   /** Whether a process descends from a supervisor of this system's data folder. */
   owns(pid) {
-    for (let at = pid; at > 1; ) {
+    for (let at = pid; at > 1;) {
       const line = readFileSync(`/proc/${at}/cmdline`, 'utf8');
       if (line.includes(this.data)) return true;
       at = Number(readFileSync(`/proc/${at}/stat`, 'utf8').split(') ')[1].split(' ')[1]);
@@ -130,12 +191,21 @@ export class System {
   }
 }
 
-export async function browser({ language = 'en', dark = false, viewport = { width: 1280, height: 800 } } = {}) {
+export async function browser({
+  language = 'en',
+  dark = false,
+  viewport = { width: 1280, height: 800 },
+} = {}) {
   const chrome = await chromium.launch({
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
     args: [
-      '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-      '--disable-component-update', '--disable-sync',
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
     ],
   });
   const context = await chrome.newContext({
@@ -144,12 +214,16 @@ export async function browser({ language = 'en', dark = false, viewport = { widt
     locale: language === 'zh' ? 'zh-CN' : 'en-GB',
     colorScheme: dark ? 'dark' : 'light',
   });
+  context.setDefaultTimeout(10_000);
   return { chrome, context };
 }
 
 /** The X server's whole picture as RGB bytes. */
 export function xPicture(display) {
-  const xwd = execFileSync('xwd', ['-silent', '-root'], { env: { ...process.env, ...display }, maxBuffer: 1 << 28 });
+  const xwd = execFileSync('xwd', ['-silent', '-root'], {
+    env: { ...process.env, ...display },
+    maxBuffer: 1 << 28,
+  });
   const word = (n) => xwd.readUInt32BE(4 * n);
   const [header, width, height, stride, colours] = [word(0), word(4), word(5), word(12), word(19)];
   const bigEndian = word(7) === 1;

@@ -33,7 +33,7 @@ pub(crate) fn ci() -> Result<()> {
 /// End-to-end tests in Chromium.
 pub(crate) fn e2e(filter: Option<&str>) -> Result<()> {
     web::install()?;
-    cargo().args(["build", "--bins", "--quiet"]).run()?;
+    cargo().args(["build", "--workspace", "--bins", "--example", "scribble", "--quiet"]).run()?;
     let binaries = root().join("target/debug");
     web::node(&["e2e/run.mjs"])?.args(filter).env("BEAMDESK_BIN", binaries).run()
 }

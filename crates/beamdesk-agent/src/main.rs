@@ -1,2 +1,182 @@
-//! The agent inside a desktop.
-fn main() {}
+//! The agent of one desktop: reads its configuration from standard input and serves until stopped.
+#![expect(unsafe_code, reason = "the environment is set once, before there are threads")]
+
+use std::{
+    ffi::OsStr,
+    io::{IsTerminal as _, Read as _},
+    net::{SocketAddr, TcpListener},
+    path::Path,
+    process::ExitCode,
+    time::Instant,
+};
+
+use anyhow::Context as _;
+use beamdesk_agent::{
+    AgentError, engine, listener,
+    server::Server,
+    session::{RunFolder, Session, XServer},
+    tls,
+};
+use beamdesk_media::{
+    FrameSource, InputSink, PictureSize, Recorder, TestPattern, X11Input, X11Source,
+};
+use beamdesk_types::AgentConfig;
+use clap::Parser;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+use tracing_subscriber::EnvFilter;
+
+/// Certificates, a key and a few words.
+const CONFIG_BYTES_MAX: usize = 256 << 10;
+
+/// Serves one desktop. Its configuration comes on standard input as one JSON document.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Listen here, rather than on the socket given as file descriptor 3.
+    #[arg(long)]
+    listen: Option<SocketAddr>,
+    /// Show a test pattern, without an X server.
+    #[arg(long)]
+    test_pattern: bool,
+}
+
+fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            error!(error = format!("{error:#}"), "Agent ends");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    // First of all: descriptor 3 must still be what we were given.
+    let listener = match arguments.listen {
+        Some(address) => listener::bound(address)?,
+        None => listener::inherited()?,
+    };
+    let config = read_config()?;
+    let folder = RunFolder::new()?;
+    set_authority(&folder.authority());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let done = runtime.block_on(serve(arguments, config, listener, &folder));
+    drop(runtime);
+    done
+}
+
+async fn serve(
+    arguments: &Arguments,
+    config: AgentConfig,
+    listener: TcpListener,
+    folder: &RunFolder,
+) -> anyhow::Result<()> {
+    let tls = tls::server_config(&config)?;
+    let size = PictureSize::clamped(config.session.width.into(), config.session.height.into());
+    let stop = CancellationToken::new();
+    let mut desktop = if arguments.test_pattern {
+        None
+    } else {
+        let x_server = XServer::start(folder).await?;
+        let session = Session::start(&config.session, folder, x_server.display(), &stop)?;
+        Some((x_server, session))
+    };
+    let (source, input) = match &desktop {
+        None => test_pattern(size)?,
+        Some((x_server, _)) => display(x_server.display(), size)?,
+    };
+    let (always, is_up) = watch::channel(true);
+    let up = desktop.as_ref().map_or(is_up, |(_, session)| session.up());
+    let (engine, thread) = engine::start(source, input, now)?;
+    let server = Server { tls, engine: engine.clone(), up };
+    listener.set_nonblocking(true).context("cannot wait for connections")?;
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    info!(desktop.id = %config.desktop, address = %listener.local_addr()?, "Agent listens");
+    let serving = server.run(listener, stop.clone());
+    let (mut terminate, mut interrupt) =
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let until = async {
+        let x_server_died = async {
+            match &mut desktop {
+                Some((x_server, _)) => x_server.died().await,
+                None => std::future::pending().await,
+            }
+        };
+        let done = tokio::select! {
+            _ = terminate.recv() => Ok(()),
+            _ = interrupt.recv() => Ok(()),
+            error = x_server_died => Err(error),
+            () = engine.ended() => Err(AgentError::XServerGone),
+        };
+        // An engine that ends tells its viewers, and then the server ends by itself.
+        if done.is_ok() || !engine.ends_within_grace().await {
+            stop.cancel();
+        }
+        done
+    };
+    let (done, ()) = tokio::join!(until, serving);
+    stop.cancel();
+    info!("Agent stops");
+    drop((engine, always));
+    if let Some((x_server, session)) = desktop {
+        session.ended().await;
+        x_server.stop().await;
+    }
+    match thread.join() {
+        Ok(Ok(())) => Ok(done?),
+        // The engine knows more of what happened than the end of a process tells.
+        Ok(Err(error)) => Err(error.into()),
+        Err(_) => anyhow::bail!("the engine panicked"),
+    }
+}
+
+type Screen = (Box<dyn FrameSource>, Box<dyn InputSink>);
+
+fn display(name: &str, size: PictureSize) -> anyhow::Result<Screen> {
+    let mut source = X11Source::connect(name)?;
+    let size = size.within(source.size_max());
+    if size != source.size() {
+        source.resize(size)?;
+    }
+    Ok((Box::new(source), Box::new(X11Input::connect(name)?)))
+}
+
+fn test_pattern(size: PictureSize) -> anyhow::Result<Screen> {
+    let period = std::time::Duration::from_millis(100);
+    Ok((Box::new(TestPattern::new(size)?.every(period)), Box::new(Recorder::default())))
+}
+
+fn read_config() -> Result<AgentConfig, AgentError> {
+    let mut text = String::new();
+    let limit = u64::try_from(CONFIG_BYTES_MAX + 1).unwrap_or(u64::MAX);
+    std::io::stdin().take(limit).read_to_string(&mut text).map_err(|source| {
+        AgentError::System { what: "cannot read the configuration from standard input", source }
+    })?;
+    if text.len() > CONFIG_BYTES_MAX {
+        return Err(AgentError::ConfigTooLong(CONFIG_BYTES_MAX));
+    }
+    serde_json::from_str(&text).map_err(AgentError::Config)
+}
+
+/// The connection to the X server finds its cookie by this variable only.
+#[expect(clippy::disallowed_methods, reason = "there is one thread as yet")]
+fn set_authority(path: &Path) {
+    let name: &OsStr = "XAUTHORITY".as_ref();
+    // SAFETY: called from `main` before any thread is started, so nobody reads the environment.
+    unsafe { std::env::set_var(name, path) };
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one clock of the engine")]
+fn now() -> Instant {
+    Instant::now()
+}

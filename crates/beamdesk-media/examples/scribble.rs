@@ -59,7 +59,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     let look = CreateWindowAux::new().override_redirect(1).background_pixel(0x0020_3040);
     let class = WindowClass::INPUT_OUTPUT;
     connection.create_window(
-        COPY_DEPTH_FROM_PARENT, window, screen.root, 0, 0, width, height, 0, class, 0, &look,
+        COPY_DEPTH_FROM_PARENT,
+        window,
+        screen.root,
+        0,
+        0,
+        width,
+        height,
+        0,
+        class,
+        0,
+        &look,
     )?;
     connection.create_gc(gc, window, &CreateGCAux::new().graphics_exposures(0))?;
     connection.map_window(window)?;
@@ -85,7 +95,16 @@ fn main() -> Result<(), Box<dyn Error>> {
                 }
                 let format = ImageFormat::Z_PIXMAP;
                 connection.put_image(
-                    format, window, gc, w, h, at(x), at(y), 0, screen.root_depth, &pixels,
+                    format,
+                    window,
+                    gc,
+                    w,
+                    h,
+                    at(x),
+                    at(y),
+                    0,
+                    screen.root_depth,
+                    &pixels,
                 )?;
             }
             3 => {
@@ -95,7 +114,17 @@ fn main() -> Result<(), Box<dyn Error>> {
             4 => {
                 // What a scrolling terminal does: the whole area moves up by a line.
                 let by = 1 + chance.below(h.min(40));
-                connection.copy_area(window, window, gc, at(x), at(y + by), at(x), at(y), w, h - by.min(h - 1))?;
+                connection.copy_area(
+                    window,
+                    window,
+                    gc,
+                    at(x),
+                    at(y + by),
+                    at(x),
+                    at(y),
+                    w,
+                    h - by.min(h - 1),
+                )?;
             }
             _ => {
                 let lines: Vec<Segment> = (0..20)

@@ -59,6 +59,9 @@ pub enum AgentMessage {
     },
     /// Something the user should know, as a stable word: `x_server_gone`.
     Notice { code: String },
+    /// Of a newer version; ignored.
+    #[serde(other, skip_serializing)]
+    Unknown,
 }
 
 /// Viewer → agent.
@@ -66,20 +69,52 @@ pub enum AgentMessage {
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ViewerMessage {
     /// Starts the stream. Size: of the browser's drawing area, device pixels.
-    Hello { version: u16, width: u16, height: u16 },
-    Resize { width: u32, height: u32 },
+    Hello {
+        version: u16,
+        width: u16,
+        height: u16,
+    },
+    Resize {
+        width: u32,
+        height: u32,
+    },
     /// `code` is `KeyboardEvent.code`.
-    Key { code: String, down: bool },
-    Pointer { x: u16, y: u16 },
+    Key {
+        code: String,
+        down: bool,
+    },
+    Pointer {
+        x: u16,
+        y: u16,
+    },
     /// `button` is `MouseEvent.button`: 0 left, 1 middle, 2 right, 3 back, 4 forward.
-    Button { x: u16, y: u16, button: u8, down: bool },
+    Button {
+        x: u16,
+        y: u16,
+        button: u8,
+        down: bool,
+    },
     /// Notches; positive is down and right. Fractions add up at the agent.
-    Wheel { x: u16, y: u16, dx: f32, dy: f32 },
+    Wheel {
+        x: u16,
+        y: u16,
+        dx: f32,
+        dy: f32,
+    },
     /// Lets go of all keys and buttons: focus was lost.
     ReleaseAll,
-    Visible { visible: bool },
+    Visible {
+        visible: bool,
+    },
     /// These tiles do not read back as held: send them again.
-    Repair { tiles: Vec<u16> },
+    Repair {
+        tiles: Vec<u16>,
+    },
     /// One of the layouts of `hello`.
-    Layout { name: String },
+    Layout {
+        name: String,
+    },
+    /// Of a newer version; ignored.
+    #[serde(other, skip_serializing)]
+    Unknown,
 }

@@ -18,7 +18,7 @@ use beamdesk_gateway::{GatewayConfig, Times};
 use beamdesk_http::{Limits, Origins};
 use beamdesk_portal::{App, Listeners, OriginPair, Parts, PortalConfig, TlsProbe};
 use beamdesk_store::Store;
-use beamdesk_types::{ALPN_STATUS, Clock, GatewayName, Secret};
+use beamdesk_types::{Clock, GatewayName, Secret};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -64,7 +64,7 @@ async fn run(options: &Options) -> Result<()> {
         .with_context(|| format!("could not open {}", data.database()))?;
     let handle_key = HandleKey::open_or_create(&keys.join("handle.key"))?;
     let auth = Auth::new(store.clone(), Arc::clone(&clock), AuthConfig::new(handle_key));
-    let cloud: Arc<dyn Compute> = Arc::new(sandbox(&data)?);
+    let cloud: Arc<dyn Compute> = Arc::new(sandbox(&data).await?);
     let gateway: GatewayName = GATEWAY.parse()?;
 
     let portal_identity = authority.portal_identity()?;
@@ -74,9 +74,7 @@ async fn run(options: &Options) -> Result<()> {
         authority: authority.clone(),
         cloud: Arc::clone(&cloud),
         clock: Arc::clone(&clock),
-        probe: Arc::new(TlsProbe::new(
-            authority.client_config(&portal_identity, &[ALPN_STATUS])?,
-        )),
+        probe: Arc::new(TlsProbe::new(authority.client_config(&portal_identity, &[])?.as_ref())),
         config: PortalConfig {
             origins: public.origins.clone(),
             gateway: gateway.clone(),
@@ -98,7 +96,7 @@ async fn run(options: &Options) -> Result<()> {
 
     let services = async {
         tokio::try_join!(
-            async { beamdesk_portal::run(portal, listeners, shutdown.clone()).await.context("the portal") },
+            async { beamdesk_portal::run(portal, listeners).await.context("the portal") },
             async { beamdesk_gateway::run(gateway, shutdown.clone()).await.context("the gateway") },
         )
     };
@@ -139,25 +137,25 @@ fn site(options: &Options, data: &Data, hosts: &[String], clock: &dyn Clock) -> 
 }
 
 /// The sandbox driver, with this program as its host and the agent that lies beside it.
-fn sandbox(data: &Data) -> Result<Sandbox> {
+async fn sandbox(data: &Data) -> Result<Sandbox> {
     let beamdesk = env::current_exe()?;
     let agent = beamdesk.with_file_name("beamdesk-agent");
     if !agent.exists() {
         bail!("{} is missing: it belongs beside {}", agent.display(), beamdesk.display());
     }
-    Ok(Sandbox::open(SandboxConfig::new(data.folder.clone(), beamdesk, agent))?)
+    Ok(Sandbox::open(SandboxConfig::new(data.folder.clone(), beamdesk, agent)).await?)
 }
 
 fn gateway_config(
     authority: &Authority,
     name: GatewayName,
-    public: Vec<OriginPair>,
+    public: &[OriginPair],
     listeners: Vec<beamdesk_gateway::Listener>,
     portal: SocketAddr,
 ) -> Result<GatewayConfig> {
     let identity = authority.gateway_identity(&name)?;
     let (portals, gateways): (Vec<_>, Vec<_>) =
-        public.into_iter().map(|pair| (pair.portal, pair.gateway)).unzip();
+        public.iter().map(|pair| (pair.portal.clone(), pair.gateway.clone())).unzip();
     Ok(GatewayConfig {
         name,
         listeners,

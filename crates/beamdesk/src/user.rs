@@ -10,6 +10,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use beamdesk_auth::{Auth, AuthConfig, HandleKey};
 use beamdesk_store::{Store, UserChange};
+use beamdesk_types::Clock;
 use clap::{Args, Subcommand};
 
 use crate::{
@@ -69,7 +70,7 @@ async fn password(data: &Data, store: &Store, name: &str) -> Result<()> {
     let auth = Auth::new(store.clone(), Arc::new(SystemClock), AuthConfig::new(key));
     let password_hash = Some(auth.hash_password(password.into()).await?);
     let change = UserChange { password_hash, disabled: Some(false), ..UserChange::default() };
-    store.update_user(user.id, &change).await?;
+    store.update_user(user.id, change, SystemClock.now()).await?;
     auth.logout_all(user.id).await?;
     eprintln!("Done; all sessions of {name} have ended.");
     Ok(())

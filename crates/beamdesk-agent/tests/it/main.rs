@@ -1,0 +1,13 @@
+//! What an agent promises to its viewers, its gateway and its portal.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests fail by panicking, as tests do"
+)]
+
+mod desktop;
+mod engine;
+mod pki;
+mod rig;
+mod sec_agent;
+mod viewer;

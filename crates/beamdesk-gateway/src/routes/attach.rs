@@ -1,0 +1,79 @@
+//! `POST /d/{desktop}/attach`: the cookie's handle is rotated, and a nonce allows one WebSocket.
+
+use axum::{
+    extract::{Path, State},
+    http::{HeaderMap, header},
+    response::{IntoResponse as _, Response},
+};
+use beamdesk_http::{HttpError, Json};
+use beamdesk_types::{DesktopId, ResumeRequest};
+use serde::Serialize;
+use tokio::time::Instant;
+use tracing::{error, warn};
+
+use super::cookie;
+use crate::{
+    portal::{self, PortalError},
+    state::Gateway,
+};
+
+/// 256 random bits.
+const NONCE_BYTES: usize = 32;
+/// The portal allows ten resumes a minute.
+const TOO_MANY_WAIT: std::time::Duration = std::time::Duration::from_secs(10);
+
+#[derive(Serialize)]
+struct Attached {
+    nonce: String,
+}
+
+pub(super) async fn attach(
+    State(gateway): State<Gateway>,
+    Path(desktop): Path<String>,
+    request: HeaderMap,
+) -> Result<Response, HttpError> {
+    let desktop: DesktopId = desktop.parse().map_err(|_| HttpError::not_found())?;
+    let refused = || {
+        HttpError::forbidden("refused", "connect again from the portal")
+            .with_header(header::SET_COOKIE, cookie::remove_handle(desktop))
+    };
+    let handle = cookie::handle(&request, desktop).ok_or_else(refused)?;
+    let bind = cookie::bind(&request);
+    let resumed = gateway.portal.resume(&ResumeRequest { handle, bind }).await;
+    let grant = match resumed {
+        Ok(grant) => grant,
+        Err(PortalError::Refused) => return Err(refused()),
+        Err(PortalError::TooMany) => return Err(HttpError::too_many(TOO_MANY_WAIT)),
+        Err(error) => {
+            portal::note(&error, "resume");
+            return Err(HttpError::unavailable());
+        }
+    };
+    // The handle of one desktop under the name of another: nothing of ours sends that.
+    if grant.desktop != desktop {
+        warn!(desktop.id = %desktop, "A resume handle came under another desktop's name");
+        return Err(refused());
+    }
+    let next = cookie::set_handle(desktop, &grant.handle).ok_or_else(HttpError::internal)?;
+    let nonce = fresh_nonce()?;
+    let now = Instant::now().into_std();
+    let has_room = gateway.leases(|leases| leases.granted(grant.stream, now))
+        && gateway.attaches(|attaches| attaches.add(grant, nonce.clone(), now));
+    if !has_room {
+        warn!("No room for another stream");
+        // The handle was rotated all the same: without the next one nothing can be resumed.
+        return Err(HttpError::unavailable().with_header(header::SET_COOKIE, next));
+    }
+    Ok(([(header::SET_COOKIE, next)], Json(Attached { nonce })).into_response())
+}
+
+fn fresh_nonce() -> Result<String, HttpError> {
+    let mut bytes = [0; NONCE_BYTES];
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => Ok(hex::encode(bytes)),
+        Err(error) => {
+            error!(%error, "The system gives no random numbers");
+            Err(HttpError::internal())
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! The gateway's cookies: one resume handle per desktop, and how the page should look.
+
+use axum::http::{HeaderMap, HeaderValue, header};
+use beamdesk_http::{Cookie, cookies};
+use beamdesk_types::{DesktopId, Secret};
+
+/// Set by the portal; binds a ticket to the browser that asked for it.
+const BIND: &str = "__Secure-bind";
+pub(super) const LANGUAGE: &str = "beamdesk-lang";
+pub(super) const THEME: &str = "beamdesk-theme";
+
+/// Longer is none of ours, and goes to nobody.
+const VALUE_BYTES_MAX: usize = 512;
+
+/// Value of the browser's bind cookie; empty when it sent none.
+pub(super) fn bind(request: &HeaderMap) -> Secret {
+    Secret::new(bounded(request, BIND).unwrap_or_default().to_owned())
+}
+
+/// The resume handle the browser holds for a desktop.
+pub(super) fn handle(request: &HeaderMap, desktop: DesktopId) -> Option<Secret> {
+    let value = bounded(request, &name_of(desktop))?;
+    (!value.is_empty()).then(|| Secret::new(value.to_owned()))
+}
+
+/// `None`: the portal gave a handle that no cookie can hold.
+pub(super) fn set_handle(desktop: DesktopId, handle: &Secret) -> Option<HeaderValue> {
+    let is_bounded = (1..=VALUE_BYTES_MAX).contains(&handle.expose().len());
+    if is_bounded { Cookie::new(&name_of(desktop), handle.expose()).header() } else { None }
+}
+
+pub(super) fn remove_handle(desktop: DesktopId) -> HeaderValue {
+    let cookie = Cookie::new(&name_of(desktop), "").removed().header();
+    cookie.expect("a desktop's id has no character that a cookie cannot hold")
+}
+
+/// A word the viewer's script reads to look as the portal did; no secret.
+pub(super) fn set_word(answer: &mut HeaderMap, name: &str, word: &str) {
+    let cookie = Cookie { http_only: false, ..Cookie::new(name, word) };
+    if let Some(value) = cookie.header() {
+        answer.append(header::SET_COOKIE, value);
+    }
+}
+
+fn name_of(desktop: DesktopId) -> String {
+    format!("__Host-gws-{desktop}")
+}
+
+fn bounded<'a>(request: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    cookies::value(request, name).filter(|value| value.len() <= VALUE_BYTES_MAX)
+}

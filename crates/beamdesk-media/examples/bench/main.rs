@@ -1,0 +1,275 @@
+//! Speed and size of capture and encoding at 1920×1080, with an X server of its own.
+//!
+//! `cargo run --release -p beamdesk-media --example bench [-- --json FILE]`
+
+mod content;
+mod desk;
+
+use std::io::Write as _;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use beamdesk_media::{
+    Budget, Encoder as _, Event, FrameSource as _, Picture, TileEncoder, Update, X11Source,
+};
+use desk::Desk;
+use rustix::time::{ClockId, clock_gettime};
+use serde_json::json;
+
+const WIDTH: u16 = 1920;
+const HEIGHT: u16 = 1080;
+const ROUNDS: usize = 200;
+const FULL_ROUNDS: usize = 20;
+/// What the agent's sessions are given to cache.
+const CACHE_SLOTS: u16 = 1024;
+
+fn main() -> anyhow::Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let json_file = match (arguments.next().as_deref(), arguments.next()) {
+        (None, None) => None,
+        (Some("--json"), Some(file)) => Some(file),
+        _ => bail!("usage: bench [--json FILE]"),
+    };
+    let mut figures = Figures::default();
+    let desk = Desk::start(WIDTH, HEIGHT).context("starting Xvfb")?;
+    let mut source = X11Source::connect(desk.display())?;
+
+    capture(&desk, &mut source, &mut figures)?;
+    for (name, picture) in content::pictures(&desk, &mut source)? {
+        encode(name, &picture, &mut figures)?;
+    }
+    typing(&desk, &mut source, &mut figures)?;
+    scrolling(&desk, &mut source, &mut figures)?;
+
+    figures.print()?;
+    if let Some(file) = json_file {
+        let command = "cargo run --release -p beamdesk-media --example bench";
+        std::fs::write(&file, figures.json(command)).with_context(|| file)?;
+    }
+    Ok(())
+}
+
+/// One changed tile from damage to update, and a comparison of the whole picture.
+fn capture(desk: &Desk, source: &mut X11Source, figures: &mut Figures) -> anyhow::Result<()> {
+    settle(source)?;
+    let mut one_tile = Vec::new();
+    let mut sweep = Vec::new();
+    let mut everything = Vec::new();
+    for round in 0..ROUNDS {
+        let white = round % 2 == 0;
+        desk.fill(white, (650, 530), (7, 13))?;
+        let before = cpu();
+        let update = next_update(source)?;
+        one_tile.push(since(before));
+        anyhow::ensure!(update.areas.len() == 1, "one tile changed");
+        settle(source)?;
+
+        source.sweep();
+        let before = cpu();
+        anyhow::ensure!(source.capture()?.is_none(), "nothing changed");
+        sweep.push(since(before));
+    }
+    for round in 0..FULL_ROUNDS {
+        desk.fill(round % 2 == 0, (0, 0), (WIDTH, HEIGHT))?;
+        let before = cpu();
+        next_update(source)?;
+        everything.push(since(before));
+        settle(source)?;
+    }
+    figures.times("media.capture_one_tile_cpu", &one_tile);
+    figures.times("media.sweep_cpu", &sweep);
+    figures.times("media.capture_full_cpu", &everything);
+    Ok(())
+}
+
+/// A full-screen change to this picture, from one that has nothing in common with it.
+fn encode(name: &str, picture: &Picture, figures: &mut Figures) -> anyhow::Result<()> {
+    let mut times = Vec::new();
+    let mut bytes = 0;
+    let all = content::everything(picture);
+    for _ in 0..FULL_ROUNDS {
+        let mut encoder = TileEncoder::new(picture.size(), CACHE_SLOTS);
+        let black = Picture::black(picture.size());
+        let mut viewer = Viewer::default();
+        viewer.settle(&mut encoder, &black)?;
+        encoder.note(&all, viewer.now());
+        viewer.bytes = 0;
+        let before = cpu();
+        viewer.settle(&mut encoder, picture)?;
+        times.push(since(before));
+        bytes = viewer.bytes;
+    }
+    let median = median(&mut times.clone());
+    let megabytes = f64::from(u32::from(WIDTH) * u32::from(HEIGHT) * 4) / 1e6;
+    figures.times(&format!("media.encode_{name}_cpu"), &times);
+    let speed = megabytes / median.as_secs_f64();
+    figures.add(&format!("media.encode_{name}_speed"), speed, "MB/s", times.len());
+    figures.add(&format!("media.encode_{name}_size"), to_f64(bytes), "bytes", 1);
+    Ok(())
+}
+
+/// Letters typed into a terminal, one frame each, as the wire sees them.
+fn typing(desk: &Desk, source: &mut X11Source, figures: &mut Figures) -> anyhow::Result<()> {
+    desk.fill(false, (0, 0), (WIDTH, HEIGHT))?;
+    let mut encoder = TileEncoder::new(source.size(), CACHE_SLOTS);
+    let mut viewer = Viewer::default();
+    settle(source)?;
+    viewer.settle(&mut encoder, source.picture())?;
+    viewer.bytes = 0;
+    let line = content::line(7);
+    let mut times = Vec::new();
+    for (index, letter) in line.bytes().enumerate() {
+        let x = 8 + i16::try_from(index)? * 6;
+        desk.fill(false, (x, 390), (6, 13))?;
+        desk.text(&[letter], (x, 400))?;
+        desk.fill(true, (x + 6, 390), (6, 13))?;
+        let before = cpu();
+        let update = next_update(source)?;
+        encoder.note(&update, viewer.now());
+        viewer.settle(&mut encoder, source.picture())?;
+        times.push(since(before));
+        viewer.pass(Duration::from_millis(250));
+    }
+    figures.times("media.type_cpu", &times);
+    let each = to_f64(viewer.bytes) / to_f64(line.len());
+    figures.add("media.type_size", each, "bytes", line.len());
+    Ok(())
+}
+
+/// A terminal that scrolls up line by line.
+fn scrolling(desk: &Desk, source: &mut X11Source, figures: &mut Figures) -> anyhow::Result<()> {
+    content::terminal(desk)?;
+    settle(source)?;
+    let mut encoder = TileEncoder::new(source.size(), CACHE_SLOTS);
+    let mut viewer = Viewer::default();
+    viewer.settle(&mut encoder, source.picture())?;
+    viewer.bytes = 0;
+    let lines = 50;
+    let mut times = Vec::new();
+    for line in 0..lines {
+        content::scroll(desk, 1000 + line)?;
+        let before = cpu();
+        let update = next_update(source)?;
+        encoder.note(&update, viewer.now());
+        viewer.settle(&mut encoder, source.picture())?;
+        times.push(since(before));
+    }
+    figures.times("media.scroll_cpu", &times);
+    let each = to_f64(viewer.bytes) / f64::from(u32::try_from(lines)?);
+    figures.add("media.scroll_size", each, "bytes", lines);
+    Ok(())
+}
+
+fn next_update(source: &mut X11Source) -> anyhow::Result<Update> {
+    let deadline = now() + Duration::from_secs(10);
+    loop {
+        match source.wait(Some(deadline))? {
+            Event::Changed => {
+                if let Some(update) = source.capture()? {
+                    return Ok(update);
+                }
+            }
+            Event::Cursor => {}
+            event @ (Event::Resized | Event::Woken | Event::TimedOut) => bail!("{event:?}"),
+        }
+    }
+}
+
+/// Takes in everything that was drawn so far.
+pub(crate) fn settle(source: &mut X11Source) -> anyhow::Result<()> {
+    source.sweep();
+    source.capture()?;
+    while source.wait(Some(now()))? != Event::TimedOut {
+        source.capture()?;
+    }
+    Ok(())
+}
+
+/// A viewer that is never slow; its clock moves by hand.
+struct Viewer {
+    now: Instant,
+    bytes: usize,
+}
+
+impl Default for Viewer {
+    fn default() -> Self {
+        Self { now: now(), bytes: 0 }
+    }
+}
+
+impl Viewer {
+    fn now(&self) -> Instant {
+        self.now
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now += time;
+    }
+
+    fn settle(&mut self, encoder: &mut TileEncoder, picture: &Picture) -> anyhow::Result<()> {
+        let mut messages = Vec::new();
+        let budget = Budget { bytes: usize::MAX, focus: None, captured_us: 0, now: self.now };
+        let frame = encoder.encode(picture, &budget, &mut messages).context("a frame")?;
+        anyhow::ensure!(frame.complete, "all was sent");
+        self.bytes += frame.bytes;
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct Figures(Vec<(String, f64, &'static str, usize)>);
+
+impl Figures {
+    fn add(&mut self, name: &str, value: f64, unit: &'static str, n: usize) {
+        self.0.push((name.to_owned(), value, unit, n));
+    }
+
+    fn times(&mut self, name: &str, times: &[Duration]) {
+        let mut sorted = times.to_vec();
+        let median = median(&mut sorted);
+        let late = sorted[(sorted.len() - 1) * 99 / 100];
+        self.add(&format!("{name}_p50"), median.as_secs_f64() * 1e3, "ms", times.len());
+        self.add(&format!("{name}_p99"), late.as_secs_f64() * 1e3, "ms", times.len());
+    }
+
+    fn print(&self) -> std::io::Result<()> {
+        let mut out = std::io::stdout().lock();
+        for (name, value, unit, n) in &self.0 {
+            writeln!(out, "{name:40} {value:12.3} {unit:6} n={n}")?;
+        }
+        Ok(())
+    }
+
+    fn json(&self, command: &str) -> String {
+        let line = |(name, value, unit, n): &(String, f64, &str, usize)| {
+            json!({ "name": name, "value": value, "unit": unit, "n": n, "command": command })
+                .to_string()
+                + "\n"
+        };
+        self.0.iter().map(line).collect()
+    }
+}
+
+fn median(times: &mut [Duration]) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+fn to_f64(number: usize) -> f64 {
+    f64::from(u32::try_from(number).unwrap_or(u32::MAX))
+}
+
+/// CPU time of this thread: other programs on the machine do not count.
+fn cpu() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+fn since(before: Duration) -> Duration {
+    cpu().saturating_sub(before)
+}
+
+#[expect(clippy::disallowed_methods, reason = "a bench measures time")]
+fn now() -> Instant {
+    Instant::now()
+}

@@ -1,0 +1,99 @@
+//! HTTP only: routes, extractors, bodies, statuses. Decisions are in `app`.
+
+mod audit;
+mod desktops;
+mod error;
+mod events;
+mod extract;
+mod images;
+mod internal;
+mod me;
+mod nodes;
+mod offers;
+mod session;
+mod setup;
+mod sizes;
+mod tickets;
+mod users;
+mod view;
+
+use axum::{Json, Router, routing::get};
+use beamdesk_http::{HttpError, Origins, require_same_origin};
+use utoipa::OpenApi as _;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::App;
+
+pub(crate) use internal::internal_router;
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Beamdesk portal",
+        description = "Requests that change something need the header `X-Beamdesk: 1` and, with \
+            a body, `Content-Type: application/json`."
+    ),
+    components(schemas(error::ErrorBody, error::ErrorDetail))
+)]
+struct Document;
+
+fn routes() -> OpenApiRouter<App> {
+    let v1 = OpenApiRouter::new()
+        .routes(routes!(session::session, session::log_in, session::log_out))
+        .routes(routes!(session::change_password))
+        .routes(routes!(me::change_me))
+        .routes(routes!(setup::setup_state, setup::set_up))
+        .routes(routes!(desktops::desktops, desktops::create_desktop))
+        .routes(routes!(desktops::desktop, desktops::rename_desktop, desktops::remove_desktop))
+        .routes(routes!(desktops::start_desktop))
+        .routes(routes!(desktops::stop_desktop))
+        .routes(routes!(desktops::restart_desktop))
+        .routes(routes!(desktops::retry_desktop))
+        .routes(routes!(tickets::create_ticket))
+        .routes(routes!(events::events))
+        .routes(routes!(offers::offers))
+        .routes(routes!(users::users, users::add_user))
+        .routes(routes!(users::change_user))
+        .routes(routes!(sizes::sizes, sizes::add_size))
+        .routes(routes!(sizes::put_size, sizes::remove_size))
+        .routes(routes!(images::images))
+        .routes(routes!(images::put_image))
+        .routes(routes!(nodes::nodes))
+        .routes(routes!(audit::audit));
+    OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", v1)
+}
+
+/// The OpenAPI document of the public API, as pretty JSON with a final line end.
+pub fn openapi() -> String {
+    let (_, document) = routes().split_for_parts();
+    let mut text = serde_json::to_string_pretty(&document).expect("a document is always JSON");
+    text.push('\n');
+    text
+}
+
+/// The public API, with the check that requests come from our own pages.
+pub(crate) fn router(app: App, origins: &Origins) -> Router {
+    let (routes, _) = routes().split_for_parts();
+    let routes = routes
+        .route("/api/openapi.json", get(document))
+        .route("/healthz", get(health))
+        .with_state(app);
+    require_same_origin(routes, origins)
+}
+
+async fn document() -> ([(&'static str, &'static str); 1], String) {
+    ([("content-type", "application/json")], openapi())
+}
+
+/// Says whether the portal can work: whether its database answers.
+async fn health(
+    axum::extract::State(app): axum::extract::State<App>,
+) -> Result<Json<serde_json::Value>, HttpError> {
+    match app.store.administrators_count().await {
+        Ok(_) => Ok(Json(serde_json::json!({ "ok": true }))),
+        Err(error) => {
+            tracing::warn!(%error, "Unhealthy: the database does not answer");
+            Err(HttpError::unavailable())
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Tells open pages and the reconciler that something changed.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use beamdesk_types::{DesktopId, SessionId};
+use tokio::sync::{Notify, watch};
+
+/// Open pages of one session that hear of changes; each costs a list for every change.
+const FEEDS_PER_SESSION_MAX: usize = 32;
+
+/// Carries no content: who hears it reads the database again.
+#[derive(Debug)]
+pub(crate) struct Events {
+    version: watch::Sender<u64>,
+    /// Desktops whose goal was set since the reconciler last looked; as many as desktops at most.
+    wanted: Mutex<HashSet<DesktopId>>,
+    wake: Notify,
+    feeds: Arc<Mutex<HashMap<SessionId, usize>>>,
+}
+
+/// The right to hear of changes; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Feeding {
+    feeds: Arc<Mutex<HashMap<SessionId, usize>>>,
+    session: SessionId,
+}
+
+impl Drop for Feeding {
+    fn drop(&mut self) {
+        let mut feeds = self.feeds.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = feeds.get_mut(&self.session) {
+            *count -= 1;
+            if *count == 0 {
+                feeds.remove(&self.session);
+            }
+        }
+    }
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        let (version, _) = watch::channel(0);
+        Self { version, wanted: Mutex::default(), wake: Notify::new(), feeds: Arc::default() }
+    }
+}
+
+impl Events {
+    /// Something that pages show changed.
+    pub(crate) fn changed(&self) {
+        self.version.send_modify(|version| *version = version.wrapping_add(1));
+    }
+
+    /// `None`: this session has too many open pages.
+    pub(crate) fn feed(&self, session: SessionId) -> Option<Feeding> {
+        let mut feeds = self.feeds.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = feeds.entry(session).or_default();
+        if *count >= FEEDS_PER_SESSION_MAX {
+            return None;
+        }
+        *count += 1;
+        Some(Feeding { feeds: self.feeds.clone(), session })
+    }
+
+    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
+        self.version.subscribe()
+    }
+
+    /// A person set this desktop's goal: it comes before all that waits.
+    pub(crate) fn want(&self, desktop: DesktopId) {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner).insert(desktop);
+        self.wake.notify_one();
+        self.changed();
+    }
+
+    /// Waits until somebody wants something, then says what.
+    pub(crate) async fn wanted(&self) -> HashSet<DesktopId> {
+        self.wake.notified().await;
+        std::mem::take(&mut *self.wanted.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

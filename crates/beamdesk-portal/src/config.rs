@@ -1,0 +1,76 @@
+//! What a portal is told at its start.
+
+use std::sync::Arc;
+
+use beamdesk_http::{Limits, Origins, OriginsError};
+use beamdesk_types::{GatewayName, Size};
+use rustls::ServerConfig;
+use tokio::net::TcpListener;
+
+/// Settings of one portal.
+#[derive(Debug, Clone)]
+pub struct PortalConfig {
+    /// Where browsers find this portal, and which gateway serves them from there. The first pair
+    /// is for requests that do not say where they come from.
+    pub origins: Vec<OriginPair>,
+    /// Name of that gateway, as its certificate gives it.
+    pub gateway: GatewayName,
+    /// Domain of the bind cookie, where portal and gateway have different hosts of one site.
+    pub bind_domain: Option<String>,
+    /// Desktops one person may have.
+    pub desktops_max: u32,
+    /// Size of a new desktop's screen until a viewer asks for another, pixels.
+    pub screen: (u16, u16),
+    /// Put into an empty database.
+    pub sizes: Vec<Size>,
+    pub limits: Limits,
+}
+
+/// A portal origin and the gateway origin that belongs to it, both as browsers send them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OriginPair {
+    pub portal: String,
+    pub gateway: String,
+}
+
+/// A bound socket, with TLS or without.
+#[derive(Debug)]
+pub struct Listener {
+    pub socket: TcpListener,
+    pub tls: Option<Arc<ServerConfig>>,
+}
+
+/// The sockets a portal serves.
+#[derive(Debug)]
+pub struct Listeners {
+    /// For browsers.
+    pub public: Vec<Listener>,
+    /// For gateways: TLS that requires a client certificate.
+    pub internal: Vec<Listener>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum PortalConfigError {
+    #[error("origins: at least one is needed")]
+    NoOrigin,
+    #[error("origins: {0}")]
+    Origins(#[from] OriginsError),
+}
+
+impl PortalConfig {
+    /// The origins of the portal's own pages.
+    pub(crate) fn portal_origins(&self) -> Result<Origins, PortalConfigError> {
+        if self.origins.is_empty() {
+            return Err(PortalConfigError::NoOrigin);
+        }
+        // Checked, because they go into a policy header.
+        Origins::new(self.origins.iter().map(|pair| pair.gateway.clone()))?;
+        Ok(Origins::new(self.origins.iter().map(|pair| pair.portal.clone()))?)
+    }
+
+    /// Where a page of this origin connects to desktops.
+    pub(crate) fn gateway_of(&self, portal_origin: Option<&str>) -> Option<&str> {
+        let asked = self.origins.iter().find(|pair| Some(pair.portal.as_str()) == portal_origin);
+        asked.or(self.origins.first()).map(|pair| pair.gateway.as_str())
+    }
+}

@@ -1,0 +1,142 @@
+//! What can go wrong in the portal, by what the person concerned would do differently.
+
+use std::time::Duration;
+
+use beamdesk_auth::{
+    AuthError, LoginError, PasswordError, PasswordFault, PkiError, SetupError, TicketError,
+};
+use beamdesk_cloud::CloudError;
+use beamdesk_store::StoreError;
+
+/// An error of the portal. Which HTTP answer each becomes is decided in `api/error.rs`.
+#[derive(Debug, thiserror::Error)]
+pub enum PortalError {
+    #[error("not logged in")]
+    NotLoggedIn,
+    #[error("wrong name or password")]
+    WrongLogin,
+    #[error("wrong password")]
+    WrongPassword,
+    #[error("the account is disabled")]
+    AccountDisabled,
+    #[error("too many attempts")]
+    TooMany { retry_after: Duration },
+    /// Also for what the actor may not know of.
+    #[error("there is no such thing")]
+    NotFound,
+    #[error("not allowed")]
+    Forbidden,
+    #[error("{field}: {why}")]
+    Invalid { field: &'static str, why: &'static str },
+    #[error(transparent)]
+    Password(#[from] PasswordFault),
+    #[error("the desktop is not ready")]
+    NotReady,
+    /// The desktop is in a state that has no such act.
+    #[error("not possible in the desktop's present state")]
+    NotNow,
+    #[error("the quota of {max} desktops is reached")]
+    QuotaReached { max: u32 },
+    #[error("the name is taken")]
+    Taken,
+    #[error("still in use")]
+    InUse,
+    #[error("the last administrator must stay one")]
+    LastAdministrator,
+    #[error("the set-up link is not valid any more")]
+    SetupRefused,
+    /// Others wrote the same row each time we tried.
+    #[error("somebody else changed it at the same time")]
+    Contended,
+    #[error("the database failed")]
+    Store(#[source] StoreError),
+    #[error("authentication failed to work")]
+    Auth(#[source] AuthError),
+    #[error("the cloud failed")]
+    Cloud(#[from] CloudError),
+    #[error("certificates failed")]
+    Pki(#[from] PkiError),
+}
+
+impl From<StoreError> for PortalError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Taken => Self::Taken,
+            StoreError::InUse => Self::InUse,
+            StoreError::QuotaReached { max } => Self::QuotaReached { max },
+            StoreError::LastAdministrator => Self::LastAdministrator,
+            // Checked before; then it went away in between.
+            StoreError::Foreign => Self::NotFound,
+            StoreError::Busy
+            | StoreError::Full
+            | StoreError::NewerSchema { .. }
+            | StoreError::Corrupt { .. }
+            | StoreError::Open { .. }
+            | StoreError::Database(_)
+            | StoreError::Migration(_) => Self::Store(error),
+        }
+    }
+}
+
+impl From<AuthError> for PortalError {
+    fn from(error: AuthError) -> Self {
+        match error {
+            AuthError::Store(error) => error.into(),
+            AuthError::Randomness | AuthError::Hash { .. } | AuthError::KeyFile { .. } => {
+                Self::Auth(error)
+            }
+        }
+    }
+}
+
+impl From<LoginError> for PortalError {
+    fn from(error: LoginError) -> Self {
+        match error {
+            LoginError::Wrong => Self::WrongLogin,
+            LoginError::Disabled => Self::AccountDisabled,
+            LoginError::TooMany { retry_after } => Self::TooMany { retry_after },
+            LoginError::Auth(error) => error.into(),
+        }
+    }
+}
+
+impl From<PasswordError> for PortalError {
+    fn from(error: PasswordError) -> Self {
+        match error {
+            PasswordError::Wrong => Self::WrongPassword,
+            PasswordError::Fault(fault) => Self::Password(fault),
+            PasswordError::TooMany { retry_after } => Self::TooMany { retry_after },
+            PasswordError::Auth(error) => error.into(),
+        }
+    }
+}
+
+impl From<SetupError> for PortalError {
+    fn from(error: SetupError) -> Self {
+        match error {
+            SetupError::Refused => Self::SetupRefused,
+            SetupError::Name => BAD_USER_NAME,
+            SetupError::Password(fault) => Self::Password(fault),
+            SetupError::TooMany { retry_after } => Self::TooMany { retry_after },
+            SetupError::Auth(error) => error.into(),
+        }
+    }
+}
+
+impl From<TicketError> for PortalError {
+    fn from(error: TicketError) -> Self {
+        match error {
+            TicketError::NotYours => Self::Forbidden,
+            TicketError::NotReady => Self::NotReady,
+            TicketError::NoBind => Self::Invalid { field: "bind", why: "is no bind value" },
+            TicketError::TooMany { retry_after } => Self::TooMany { retry_after },
+            TicketError::Auth(error) => error.into(),
+        }
+    }
+}
+
+/// One wording, whether the name came with the set-up or from an administrator.
+pub(crate) const BAD_USER_NAME: PortalError = PortalError::Invalid {
+    field: "name",
+    why: "1 to 32 characters a-z 0-9 . - _, the first a letter",
+};

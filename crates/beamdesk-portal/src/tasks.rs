@@ -1,0 +1,10 @@
+//! What goes on without anybody asking.
+
+pub mod lifecycle;
+pub(crate) mod memory;
+pub(crate) mod orphans;
+pub(crate) mod pass;
+pub(crate) mod perform;
+pub(crate) mod probe;
+pub(crate) mod reconcile;
+pub(crate) mod room;

@@ -1,0 +1,87 @@
+//! Asks the cloud for what `step` decided.
+
+use std::time::Duration;
+
+use beamdesk_cloud::{Power, ServerSpec};
+use beamdesk_types::{AgentConfig, Desktop, Image, SessionConfig, Size};
+
+use crate::{
+    App, PortalError,
+    tasks::lifecycle::{Action, Trouble},
+};
+
+/// No call may take longer; what it began is found later.
+const CALL_DEADLINE: Duration = Duration::from_secs(120);
+
+/// What a desktop is made of.
+#[derive(Debug, Clone)]
+pub(crate) struct Offer {
+    pub(crate) image: Image,
+    pub(crate) size: Size,
+}
+
+pub(crate) async fn perform(
+    app: &App,
+    desktop: &Desktop,
+    offer: Option<&Offer>,
+    action: &Action,
+) -> Result<(), Trouble> {
+    let asked = tokio::time::timeout(CALL_DEADLINE, ask(app, desktop, offer, action)).await;
+    asked.unwrap_or_else(|_| Err(Trouble::Unknown("the cloud took too long".to_owned())))
+}
+
+async fn ask(
+    app: &App,
+    desktop: &Desktop,
+    offer: Option<&Offer>,
+    action: &Action,
+) -> Result<(), Trouble> {
+    let outcome = match action {
+        Action::Create => {
+            let spec = spec(app, desktop, offer).await?;
+            app.cloud.create(&spec).await.map(|_| ())
+        }
+        Action::PowerOn(id) => {
+            let spec = spec(app, desktop, offer).await?;
+            app.cloud.power(id, Power::On(&spec)).await
+        }
+        Action::PowerOff(id) => app.cloud.power(id, Power::Off).await,
+        Action::Delete(id) => app.cloud.delete(id).await,
+    };
+    outcome.map_err(Trouble::from)
+}
+
+/// A fresh key and certificate for each call: none is ever stored.
+async fn spec(app: &App, desktop: &Desktop, offer: Option<&Offer>) -> Result<ServerSpec, Trouble> {
+    let offer = offer.ok_or_else(|| Trouble::Refused("image or size is gone".to_owned()))?;
+    // A power on happens where the server is; only a creation was given a node.
+    let node = desktop.node.clone().or_else(|| "unplaced".parse().ok());
+    let node = node.ok_or_else(|| Trouble::Refused("it was not placed".to_owned()))?;
+    let owner = app.store.user(desktop.owner).await.map_err(|error| unknown(error.into()))?;
+    let language = owner.map_or_else(|| "en".to_owned(), |owner| owner.language);
+    let identity = app
+        .authority
+        .agent_identity(desktop.id, desktop.generation)
+        .map_err(|error| unknown(error.into()))?;
+    let (width, height) = app.config.screen;
+    Ok(ServerSpec {
+        desktop: desktop.id,
+        owner: desktop.owner,
+        node,
+        image: offer.image.clone(),
+        size: offer.size.clone(),
+        agent: AgentConfig {
+            desktop: desktop.id,
+            generation: desktop.generation,
+            certificate: identity.certificate_pem,
+            key: identity.key_pem,
+            authority: app.authority.authority_pem().to_owned(),
+            session: SessionConfig { name: desktop.name.clone(), language, width, height },
+        },
+    })
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it ends here, as a text")]
+fn unknown(error: PortalError) -> Trouble {
+    Trouble::Unknown(error.to_string())
+}

@@ -1,0 +1,186 @@
+//! Brings every desktop to its goal: one pass at a time for each, many desktops at once.
+//!
+//! The goal may be set, the cloud may change, the process may die at any moment; a pass begins
+//! from the row and from what the cloud says, and never from what an earlier pass believed.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use beamdesk_types::DesktopId;
+use tokio::{
+    task::{Id, JoinSet},
+    time::Instant,
+};
+use tracing::{Instrument as _, error, info_span, warn};
+
+use crate::{
+    App, PortalError,
+    tasks::{
+        memory::Memory,
+        pass::{Outcome, pass},
+        room::Room,
+    },
+};
+
+/// Passes at once: bounds calls to the cloud and connections to the database.
+const PASSES_MAX: usize = 32;
+/// How often rows are read that nobody told us of, as those another portal wrote.
+const SCAN_EVERY: Duration = Duration::from_secs(5);
+/// What passes under way may take to end at shutdown. Cut off, they are found at the next start.
+const DRAIN: Duration = Duration::from_secs(5);
+/// After a pass that panicked: so that it does not fill the log.
+const PANIC_AGAIN: Duration = Duration::from_secs(30);
+
+/// Runs until shutdown.
+pub(crate) async fn reconcile(app: App) {
+    let mut reconciler = Reconciler {
+        room: Arc::default(),
+        watches: HashMap::new(),
+        passes: JoinSet::new(),
+        running: HashMap::new(),
+        app: app.clone(),
+    };
+    let mut scan_due = Instant::now();
+    loop {
+        if Instant::now() >= scan_due {
+            reconciler.scan().await;
+            scan_due = Instant::now() + SCAN_EVERY;
+        }
+        let next = reconciler.start_due().map_or(scan_due, |due| due.min(scan_due));
+        tokio::select! {
+            () = app.shutdown.cancelled() => break,
+            wanted = app.events().wanted() => {
+                for desktop in wanted {
+                    reconciler.watches.entry(desktop).or_default().want();
+                }
+            }
+            Some(ended) = reconciler.passes.join_next_with_id() => reconciler.ended(ended),
+            () = tokio::time::sleep_until(next) => {}
+        }
+    }
+    reconciler.drain().await;
+}
+
+struct Reconciler {
+    app: App,
+    room: Arc<Room>,
+    /// One for each desktop that is not deleted.
+    watches: HashMap<DesktopId, Watch>,
+    passes: JoinSet<(Memory, Result<Outcome, PortalError>)>,
+    running: HashMap<Id, DesktopId>,
+}
+
+/// When to look at a desktop again.
+struct Watch {
+    due: Instant,
+    /// `None` while a pass has it.
+    memory: Option<Memory>,
+    /// The goal was set while a pass was under way.
+    wanted: bool,
+}
+
+impl Default for Watch {
+    fn default() -> Self {
+        Self { due: Instant::now(), memory: Some(Memory::default()), wanted: false }
+    }
+}
+
+impl Watch {
+    fn want(&mut self) {
+        match &mut self.memory {
+            Some(memory) => {
+                memory.refresh();
+                self.due = Instant::now();
+            }
+            None => self.wanted = true,
+        }
+    }
+}
+
+type Ended = Result<(Id, (Memory, Result<Outcome, PortalError>)), tokio::task::JoinError>;
+
+impl Reconciler {
+    async fn scan(&mut self) {
+        match self.app.store.open_desktops().await {
+            Ok(rows) => {
+                for desktop in rows {
+                    self.watches.entry(desktop.id).or_default();
+                }
+            }
+            Err(error) => warn!(%error, "Could not read the desktops, will try again"),
+        }
+    }
+
+    /// Starts what is due, the longest due first. Says when the next one is.
+    fn start_due(&mut self) -> Option<Instant> {
+        let now = Instant::now();
+        let waiting = self.watches.iter().filter(|(_, watch)| watch.memory.is_some());
+        let mut waiting: Vec<_> = waiting.map(|(id, watch)| (watch.due, *id)).collect();
+        waiting.sort_unstable();
+        for (due, desktop) in waiting {
+            if due > now {
+                return Some(due);
+            }
+            if self.passes.len() >= PASSES_MAX {
+                return None; // The end of a pass wakes us.
+            }
+            self.start(desktop);
+        }
+        None
+    }
+
+    fn start(&mut self, desktop: DesktopId) {
+        let Some(watch) = self.watches.get_mut(&desktop) else { return };
+        let Some(mut memory) = watch.memory.take() else { return };
+        let (app, room) = (self.app.clone(), self.room.clone());
+        let looked = async move {
+            let outcome = pass(&app, &room, desktop, &mut memory).await;
+            (memory, outcome)
+        };
+        let span = info_span!("reconcile", desktop.id = %desktop);
+        let task = self.passes.spawn(looked.instrument(span));
+        self.running.insert(task.id(), desktop);
+    }
+
+    fn ended(&mut self, ended: Ended) {
+        let id = match &ended {
+            Ok((id, _)) => *id,
+            Err(error) => error.id(),
+        };
+        let Some(desktop) = self.running.remove(&id) else { return };
+        let (memory, again) = match ended {
+            Ok((_, (_, Ok(Outcome::Gone)))) => {
+                self.watches.remove(&desktop);
+                return;
+            }
+            Ok((_, (memory, Ok(Outcome::Again(after))))) => (memory, after),
+            Ok((_, (mut memory, Err(error)))) => {
+                memory.troubled();
+                let again = memory.backoff();
+                warn!(desktop.id = %desktop, %error, cause = cause(&error), "Could not look after a desktop, will try again");
+                (memory, again)
+            }
+            Err(error) => {
+                error!(desktop.id = %desktop, %error, "A pass broke, will try again");
+                (Memory::default(), PANIC_AGAIN)
+            }
+        };
+        let Some(watch) = self.watches.get_mut(&desktop) else { return };
+        watch.memory = Some(memory);
+        watch.due = Instant::now() + again;
+        if std::mem::take(&mut watch.wanted) {
+            watch.want();
+        }
+    }
+
+    async fn drain(&mut self) {
+        let passes = &mut self.passes;
+        let all = async { while passes.join_next().await.is_some() {} };
+        if tokio::time::timeout(DRAIN, all).await.is_err() {
+            self.passes.shutdown().await;
+        }
+    }
+}
+
+fn cause(error: &PortalError) -> Option<String> {
+    std::error::Error::source(error).map(ToString::to_string)
+}

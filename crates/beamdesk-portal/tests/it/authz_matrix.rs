@@ -1,0 +1,248 @@
+//! SR-22: every route, for every role, on what is one's own, another's, and nobody's.
+
+use std::collections::BTreeMap;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::{browser::Browser, system::System};
+
+/// Who may use a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum For {
+    Anybody,
+    LoggedIn,
+    /// The owner of the desktop, and operators.
+    OwnerAndOperators,
+    /// The owner of the desktop alone.
+    Owner,
+    Operators,
+    Administrators,
+}
+
+/// The matrix. A route of the document that is missing here fails the test, and so does one that
+/// is here and nowhere else.
+fn matrix() -> BTreeMap<(&'static str, &'static str), For> {
+    use For::{Administrators, Anybody, LoggedIn, Operators, Owner, OwnerAndOperators};
+    BTreeMap::from([
+        (("get", "/session"), LoggedIn),
+        (("post", "/session"), Anybody),
+        (("delete", "/session"), LoggedIn),
+        (("post", "/session/password"), LoggedIn),
+        (("patch", "/me"), LoggedIn),
+        (("get", "/setup"), Anybody),
+        (("post", "/setup"), Anybody),
+        (("get", "/desktops"), LoggedIn),
+        (("post", "/desktops"), LoggedIn),
+        (("get", "/desktops/{id}"), OwnerAndOperators),
+        (("patch", "/desktops/{id}"), OwnerAndOperators),
+        (("delete", "/desktops/{id}"), OwnerAndOperators),
+        (("post", "/desktops/{id}/start"), OwnerAndOperators),
+        (("post", "/desktops/{id}/stop"), OwnerAndOperators),
+        (("post", "/desktops/{id}/restart"), OwnerAndOperators),
+        (("post", "/desktops/{id}/retry"), OwnerAndOperators),
+        (("post", "/desktops/{id}/tickets"), Owner),
+        (("get", "/events"), LoggedIn),
+        (("get", "/offers"), LoggedIn),
+        (("get", "/users"), Administrators),
+        (("post", "/users"), Administrators),
+        (("patch", "/users/{id}"), Administrators),
+        (("get", "/sizes"), Operators),
+        (("post", "/sizes"), Administrators),
+        (("put", "/sizes/{id}"), Administrators),
+        (("delete", "/sizes/{id}"), Administrators),
+        (("get", "/images"), Operators),
+        (("put", "/images/{id}"), Administrators),
+        (("get", "/nodes"), Operators),
+        (("get", "/audit"), Administrators),
+    ])
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Who {
+    Nobody,
+    Owner,
+    OtherUser,
+    Operator,
+    Administrator,
+}
+
+/// The status that must come, or `None` when the route lets this person in.
+fn refusal(route: For, who: Who) -> Option<u16> {
+    let allowed = match route {
+        For::Anybody => true,
+        For::LoggedIn => who != Who::Nobody,
+        For::OwnerAndOperators => matches!(who, Who::Owner | Who::Operator | Who::Administrator),
+        For::Owner => who == Who::Owner,
+        For::Operators => who >= Who::Operator,
+        For::Administrators => who == Who::Administrator,
+    };
+    match (allowed, who, route) {
+        (true, ..) => None,
+        (false, Who::Nobody, _) => Some(401),
+        // One that may not know of it learns that it is not there.
+        (false, Who::OtherUser, For::OwnerAndOperators | For::Owner) => Some(404),
+        (false, ..) => Some(403),
+    }
+}
+
+#[tokio::test]
+async fn all_routes() {
+    let system = System::start().await;
+    let mut root = system.administrator().await;
+    let mut people = BTreeMap::new();
+    people.insert(Who::Owner, system.account(&mut root, "owner", "user").await);
+    people.insert(Who::OtherUser, system.account(&mut root, "other", "user").await);
+    people.insert(Who::Operator, system.account(&mut root, "operator", "operator").await);
+    people.insert(Who::Nobody, system.browser());
+    // Not the administrator who looks after the test: routes end sessions.
+    people.insert(Who::Administrator, system.account(&mut root, "admin", "administrator").await);
+    system.account(&mut root, "victim", "user").await;
+    let mut tried = 0;
+    let document: Value = serde_json::from_str(&beamdesk_portal::openapi()).unwrap();
+    let mut matrix = matrix();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        let short = path.strip_prefix("/api/v1").expect("all routes are under /api/v1");
+        for method in methods.as_object().unwrap().keys() {
+            let key = (method.as_str(), short);
+            let route = matrix.remove(&key).unwrap_or_else(|| panic!("no row for {key:?}"));
+            for (who, browser) in &mut people {
+                let desktop = fresh_desktop(&system).await;
+                let (address, body) =
+                    request_for(&system, &mut root, method, short, &desktop).await;
+                let verb: Method = method.to_uppercase().parse().unwrap();
+                // A stream never ends by itself; that it begins is enough.
+                let answer = if short == "/events" {
+                    let request = browser.request(verb, &format!("{path}?all=false"));
+                    let response = request.send().await.unwrap();
+                    (response.status().as_u16(), Value::Null)
+                } else {
+                    let answer = browser.send(verb, &address, body).await;
+                    (answer.status, answer.body)
+                };
+                let (status, body) = answer;
+                match refusal(route, *who) {
+                    Some(refused) => assert_eq!(status, refused, "{who:?} {key:?}: {body}"),
+                    // 409: let in, but the desktop is not in the state for it.
+                    None => assert!(
+                        (200..300).contains(&status)
+                            || status == 409
+                            || (short == "/setup" && body["error"]["code"] == "setup_refused"),
+                        "{who:?} {key:?}: {status} {body}"
+                    ),
+                }
+                tried += 1;
+                restore(&system, *who, browser).await;
+            }
+        }
+    }
+    assert!(matrix.is_empty(), "rows without a route: {:?}", matrix.keys());
+    assert_eq!(tried, 30 * 5);
+    system.stop().await;
+}
+
+#[tokio::test]
+async fn only_operators_may_list_everybodys() {
+    let system = System::start().await;
+    let mut root = system.administrator().await;
+    let mut user = system.account(&mut root, "ada", "user").await;
+    user.get("/api/v1/desktops?all=true").await.refused(403, "forbidden");
+    user.get("/api/v1/events?all=true").await.refused(403, "forbidden");
+    root.get("/api/v1/desktops?all=true").await.expect(200);
+    system.stop().await;
+}
+
+/// A desktop of `owner`; others of its are taken away, so that the quota never refuses.
+async fn fresh_desktop(system: &System) -> String {
+    let owner = system.app.store.user_by_name("owner").await.unwrap().unwrap().id;
+    let now = beamdesk_types::Clock::now(system.clock.as_ref());
+    for old in system.app.store.open_desktops().await.unwrap() {
+        // Quietly: the reconciler may be writing it just now, and then it is tried at the next.
+        system.app.store.forget_desktop(old.id, old.revision).await.unwrap();
+    }
+    let desktop = beamdesk_types::Desktop {
+        id: beamdesk_types::DesktopId::fresh(),
+        owner,
+        name: "x".to_owned(),
+        image: "sim-desktop".parse().unwrap(),
+        size: "small".parse().unwrap(),
+        goal: beamdesk_types::Goal::Stopped,
+        phase: beamdesk_types::Phase::Stopped,
+        generation: 0,
+        revision: 0,
+        attempts: 0,
+        phase_since: now,
+        node: None,
+        address: None,
+        failure: None,
+        restart: false,
+        created: now,
+    };
+    system.app.store.add_desktop(&desktop, u32::MAX).await.unwrap();
+    desktop.id.to_string()
+}
+
+/// A request that only the asker's rights can make fail.
+async fn request_for(
+    system: &System,
+    root: &mut Browser,
+    method: &str,
+    path: &str,
+    desktop: &str,
+) -> (String, Option<Value>) {
+    let size = |id: &str| {
+        json!({ "id": id, "name": "S", "vcpus": 1, "memory_mib": 1024, "disk_gib": 1,
+            "enabled": true })
+    };
+    let fresh = format!("x{}", beamdesk_types::DesktopId::fresh());
+    let name: String = fresh.chars().filter(char::is_ascii_alphanumeric).take(32).collect();
+    let password = crate::system::PASSWORD;
+    let (id, body) = match (method, path) {
+        ("post", "/session") => ("", Some(json!({ "name": "victim", "password": password }))),
+        ("post", "/session/password") => ("", Some(json!({ "old": password, "new": password }))),
+        ("patch", "/me") => ("", Some(json!({ "language": "zh", "theme": "dark" }))),
+        ("post", "/setup") => {
+            ("", Some(json!({ "token": "x", "name": name, "password": password })))
+        }
+        ("post", "/desktops") => {
+            ("", Some(json!({ "name": "x", "image": "sim-desktop", "size": "small" })))
+        }
+        ("patch", "/desktops/{id}") => (desktop, Some(json!({ "name": "y" }))),
+        ("post", "/users") => {
+            ("", Some(json!({ "name": name, "password": password, "role": "user" })))
+        }
+        ("patch", "/users/{id}") => {
+            let victim = system.app.store.user_by_name("victim").await.unwrap().unwrap();
+            let path = format!("/api/v1/users/{}", victim.id);
+            return (path, Some(json!({ "disabled": false })));
+        }
+        ("post", "/sizes") => ("", Some(size(&fresh))),
+        ("put", "/sizes/{id}") => ("small", Some(size("small"))),
+        ("delete", "/sizes/{id}") => {
+            root.post("/api/v1/sizes", size(&fresh)).await.expect(201);
+            (fresh.as_str(), None)
+        }
+        ("put", "/images/{id}") => (
+            "sim-desktop",
+            Some(json!({ "id": "sim-desktop",
+            "name": "Simulated desktop", "description": "", "enabled": true })),
+        ),
+        _ => (desktop, None),
+    };
+    (format!("/api/v1{}", path.replace("{id}", id)), body)
+}
+
+/// Logs in again whoever logged out, or became somebody else.
+async fn restore(system: &System, who: Who, browser: &mut Browser) {
+    let name = match who {
+        Who::Nobody => return browser.cookies.clear(),
+        Who::Owner => "owner",
+        Who::OtherUser => "other",
+        Who::Operator => "operator",
+        Who::Administrator => "admin",
+    };
+    let session = browser.get("/api/v1/session").await;
+    if session.body["user"]["name"] != name {
+        *browser = system.log_in(name).await;
+    }
+}

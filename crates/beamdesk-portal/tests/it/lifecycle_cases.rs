@@ -1,0 +1,223 @@
+//! Single steps that worlds meet too seldom.
+
+use beamdesk_cloud::{PowerState, Server, ServerId};
+use beamdesk_portal::lifecycle::{
+    ATTEMPTS_MAX, Action, AgentSeen, BOOT_DEADLINE, LOST_GRACE, STOP_DEADLINE, Seen, Step, Trouble,
+    step,
+};
+use beamdesk_types::{Desktop, DesktopId, Failure, FailureCode, Goal, Phase, Timestamp, UserId};
+use jiff::SignedDuration;
+
+fn now() -> Timestamp {
+    Timestamp::from_second(1_800_000_000).unwrap()
+}
+
+fn desktop(goal: Goal, phase: Phase) -> Desktop {
+    Desktop {
+        id: DesktopId::from_u128(1),
+        owner: UserId::from_u128(1),
+        name: "x".to_owned(),
+        image: "linux".parse().unwrap(),
+        size: "small".parse().unwrap(),
+        goal,
+        phase,
+        generation: 5,
+        revision: 9,
+        attempts: 0,
+        phase_since: now() - SignedDuration::from_secs(10),
+        node: Some("n1".parse().unwrap()),
+        address: Some("n1:7000".to_owned()),
+        failure: None,
+        restart: false,
+        created: now() - SignedDuration::from_hours(1),
+    }
+}
+
+fn aged(desktop: Desktop, age: SignedDuration) -> Desktop {
+    Desktop { phase_since: now() - age - SignedDuration::from_secs(1), ..desktop }
+}
+
+fn server(generation: u32, state: PowerState) -> Server {
+    let address = (state == PowerState::Active).then(|| "n1:7001".to_owned());
+    Server {
+        id: ServerId("s".to_owned()),
+        desktop: DesktopId::from_u128(1),
+        generation,
+        state,
+        address,
+    }
+}
+
+fn seen(server: Option<&Server>) -> Seen<'_> {
+    let room = Some("n2".parse().unwrap());
+    let agent = AgentSeen::Unsure;
+    Seen { server, agent, room, trouble: None, offered: true, first_look: false }
+}
+
+fn id() -> ServerId {
+    ServerId("s".to_owned())
+}
+
+fn failed(step: &Step) -> Option<FailureCode> {
+    assert!(step.desktop.phase != Phase::Failed || step.desktop.failure.is_some());
+    let failure = step.desktop.failure.as_ref().filter(|_| step.desktop.phase == Phase::Failed);
+    failure.map(|failure| failure.code)
+}
+
+#[test]
+fn a_leftover_server_is_never_used_as_it_is() {
+    let row = desktop(Goal::Running, Phase::Building);
+    let old = server(4, PowerState::Active);
+    let next = step(&row, &Seen { agent: AgentSeen::Up, ..seen(Some(&old)) }, now());
+    assert_eq!(next.action, Some(Action::PowerOff(id())), "its disk may be somebody's work");
+    assert_eq!(next.desktop.phase, Phase::Stopping);
+
+    let old = server(4, PowerState::Off);
+    let next = step(&row, &seen(Some(&old)), now());
+    assert_eq!(next.action, Some(Action::PowerOn(id())));
+    assert_eq!(next.desktop.generation, 5, "nobody has this one yet");
+
+    let old = server(4, PowerState::Building);
+    let next = step(&row, &seen(Some(&old)), now());
+    assert_eq!(next.action, Some(Action::Delete(id())), "nothing is in it yet");
+}
+
+#[test]
+fn a_database_restored_from_a_backup_adopts_what_runs() {
+    let row = desktop(Goal::Running, Phase::Ready);
+    let newer = server(8, PowerState::Active);
+    let next = step(&row, &Seen { agent: AgentSeen::Up, ..seen(Some(&newer)) }, now());
+    assert_eq!((next.desktop.phase, next.desktop.generation), (Phase::Ready, 8));
+    assert_eq!(next.desktop.address.as_deref(), Some("n1:7001"));
+    assert_eq!(next.action, None);
+}
+
+#[test]
+fn a_server_that_is_not_listed_is_missed_for_a_while_before_it_is_made_anew() {
+    let row = desktop(Goal::Running, Phase::Ready);
+    let next = step(&row, &seen(None), now());
+    assert_eq!((next.desktop.phase, &next.action), (Phase::Booting, &None));
+    assert_eq!(step(&next.desktop, &seen(None), now()).action, None);
+    let next = step(&aged(next.desktop, LOST_GRACE), &seen(None), now());
+    assert_eq!((next.desktop.generation, next.desktop.attempts), (6, 1));
+    assert_eq!(next.action, Some(Action::Create));
+}
+
+#[test]
+fn a_full_disk_or_a_withdrawn_offer_fails_at_once_and_says_so() {
+    let row = desktop(Goal::Running, Phase::Building);
+    let full = Seen { trouble: Some(&Trouble::DiskFull), ..seen(None) };
+    assert_eq!(failed(&step(&row, &full, now())), Some(FailureCode::DiskFull));
+    let gone = Seen { offered: false, ..seen(None) };
+    assert_eq!(failed(&step(&row, &gone, now())), Some(FailureCode::NotOffered));
+    let off = server(5, PowerState::Off);
+    let gone = Seen { offered: false, ..seen(Some(&off)) };
+    let row = desktop(Goal::Running, Phase::Stopped);
+    assert_eq!(failed(&step(&row, &gone, now())), Some(FailureCode::NotOffered));
+}
+
+#[test]
+fn without_room_it_waits_and_counts_nothing() {
+    let row = Desktop { node: None, address: None, ..desktop(Goal::Running, Phase::Pending) };
+    let full = Seen { room: None, ..seen(None) };
+    assert_eq!(step(&row, &full, now()), Step { desktop: row, action: None });
+    let row = desktop(Goal::Running, Phase::Building);
+    let taken = Seen { trouble: Some(&Trouble::NoCapacity), ..seen(None) };
+    let next = step(&row, &taken, now());
+    assert_eq!((next.desktop.phase, next.desktop.attempts), (Phase::Pending, 0));
+    assert_eq!(next.desktop.node, None);
+}
+
+#[test]
+fn an_unknown_outcome_is_asked_for_again_in_the_same_generation() {
+    let row = desktop(Goal::Running, Phase::Building);
+    let lost = Trouble::Unknown("reset".to_owned());
+    let next = step(&row, &Seen { trouble: Some(&lost), ..seen(None) }, now());
+    assert_eq!(next, Step { desktop: row, action: Some(Action::Create) });
+}
+
+#[test]
+fn the_third_broken_attempt_is_the_last() {
+    let mut row = desktop(Goal::Running, Phase::Building);
+    let refused = Trouble::Refused("no".to_owned());
+    for attempt in 1..=ATTEMPTS_MAX {
+        let next = step(&row, &Seen { trouble: Some(&refused), ..seen(None) }, now());
+        assert_eq!((next.desktop.attempts, &next.action), (attempt, &None));
+        let worn_out = attempt == ATTEMPTS_MAX;
+        assert_eq!(failed(&next), worn_out.then_some(FailureCode::BuildFailed));
+        row = Desktop { phase: Phase::Building, ..next.desktop };
+    }
+    let failed = Desktop { phase: Phase::Failed, ..row };
+    assert_eq!(step(&failed, &seen(None), now()).action, None, "a retry is a person's act");
+    let retried = Desktop { failure: None, attempts: 0, ..failed };
+    assert_eq!(step(&retried, &seen(None), now()).action, Some(Action::Create));
+}
+
+#[test]
+fn an_agent_that_comes_back_ends_the_failure() {
+    let row = aged(desktop(Goal::Running, Phase::Booting), BOOT_DEADLINE);
+    let active = server(5, PowerState::Active);
+    let next = step(&row, &Seen { agent: AgentSeen::Silent, ..seen(Some(&active)) }, now());
+    assert_eq!(failed(&next), Some(FailureCode::AgentSilent));
+    assert_eq!(next.action, None, "nothing of the user's is thrown away");
+    let back = step(&next.desktop, &Seen { agent: AgentSeen::Up, ..seen(Some(&active)) }, now());
+    assert_eq!((back.desktop.phase, &back.desktop.failure), (Phase::Ready, &None));
+}
+
+#[test]
+fn one_missed_answer_changes_nothing() {
+    let row =
+        Desktop { address: Some("n1:7001".to_owned()), ..desktop(Goal::Running, Phase::Ready) };
+    let active = server(5, PowerState::Active);
+    let next = step(&row, &seen(Some(&active)), now());
+    assert_eq!(next, Step { desktop: row.clone(), action: None });
+    let silent = Seen { agent: AgentSeen::Silent, ..seen(Some(&active)) };
+    assert_eq!(step(&row, &silent, now()).desktop.phase, Phase::Booting);
+}
+
+#[test]
+fn what_stopped_while_the_portal_was_away_is_not_its_fault() {
+    let row = desktop(Goal::Running, Phase::Ready);
+    let off = server(5, PowerState::Off);
+    let next = step(&row, &Seen { first_look: true, ..seen(Some(&off)) }, now());
+    assert_eq!((next.desktop.attempts, next.desktop.generation), (0, 6));
+    assert_eq!(next.action, Some(Action::PowerOn(id())));
+    let next = step(&row, &seen(Some(&off)), now());
+    assert_eq!(next.desktop.attempts, 1);
+    let worn_out = Desktop { attempts: ATTEMPTS_MAX - 1, ..row };
+    assert_eq!(failed(&step(&worn_out, &seen(Some(&off)), now())), Some(FailureCode::AgentSilent));
+}
+
+#[test]
+fn who_says_stop_does_not_find_it_running_tomorrow() {
+    let row = desktop(Goal::Stopped, Phase::Stopping);
+    let active = server(5, PowerState::Active);
+    assert_eq!(step(&row, &seen(Some(&active)), now()).action, Some(Action::PowerOff(id())));
+    let late = aged(row, STOP_DEADLINE);
+    assert_eq!(step(&late, &seen(Some(&active)), now()).action, Some(Action::Delete(id())));
+}
+
+#[test]
+fn delete_wins_from_every_phase() {
+    for &phase in Phase::ALL {
+        let row = Desktop {
+            restart: true,
+            failure: Some(Failure { code: FailureCode::DiskFull, detail: String::new() }),
+            ..desktop(Goal::Deleted, phase)
+        };
+        for state in [
+            PowerState::Building,
+            PowerState::Active,
+            PowerState::Off,
+            PowerState::Error("x".to_owned()),
+        ] {
+            let there = server(5, state);
+            let next = step(&row, &Seen { agent: AgentSeen::Up, ..seen(Some(&there)) }, now());
+            assert_eq!(next.desktop.phase, Phase::Deleting, "{phase:?} {there:?}");
+            assert_eq!(next.action, Some(Action::Delete(id())), "{phase:?} {there:?}");
+        }
+        let next = step(&row, &seen(None), now());
+        assert_eq!((next.desktop.phase, &next.action), (Phase::Deleted, &None), "{phase:?}");
+        assert_eq!((next.desktop.node, next.desktop.address), (None, None));
+    }
+}

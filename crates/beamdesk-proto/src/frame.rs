@@ -1,0 +1,14 @@
+//! What an encoder tells a session about one frame it made.
+
+/// One frame, encoded as one or more `TILES` messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EncodedFrame {
+    /// Number of the frame, the same in each of its messages and in its acknowledgement.
+    pub frame: u32,
+    /// Length of all its messages on the wire, headers included.
+    pub bytes: usize,
+    /// Tiles the frame touched, with the hash of what each must be once the frame is drawn.
+    pub tiles: Vec<(u16, u64)>,
+    /// Whether the encoder had nothing left to send after this frame.
+    pub complete: bool,
+}

@@ -1,0 +1,13 @@
+//! What the stream's protocol promises.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::assertions_on_result_states,
+    reason = "helpers of tests fail by panicking, as tests do"
+)]
+
+mod corpus;
+mod picture;
+mod session;
+mod vectors;
+mod wire;

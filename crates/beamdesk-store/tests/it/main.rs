@@ -1,0 +1,47 @@
+//! What the store promises, on SQLite and on PostgreSQL.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+
+mod postgres;
+mod sqlite;
+mod suite;
+mod world;
+
+/// Names every case of the suite once; `$use` is a macro that does something with the list.
+///
+/// Each case is an async function that gets a store of its own.
+macro_rules! store_suite {
+    ($use:ident) => {
+        $use! {
+            audit::events_come_newest_first_and_in_pages,
+            constraints::cross_owner_insert_rejected,
+            desktops::a_desktop_comes_back_as_it_was_saved,
+            desktops::a_forgotten_desktop_is_in_no_list,
+            desktops::exactly_one_of_many_writers_wins,
+            desktops::lists_come_in_pages,
+            desktops::the_quota_holds_when_many_ask_at_once,
+            leases::a_gateway_speaks_for_its_own_streams_only,
+            leases::a_stream_ends_with_what_it_hangs_on,
+            leases::watching_keeps_a_session_but_not_past_its_end,
+            offers::a_size_in_use_stays,
+            offers::sizes_and_images_come_back_as_they_were_put,
+            offers::sizes_are_seeded_once,
+            sessions::a_session_lives_until_it_is_ended,
+            settings::a_setting_is_replaced_and_removed,
+            setup::a_token_makes_one_administrator,
+            setup::of_many_at_once_one_sets_up,
+            streams::a_copied_handle_ends_the_stream,
+            streams::a_handle_moves_on_with_each_use,
+            streams::resumes_are_counted,
+            sweep::what_is_over_is_removed_and_nothing_else,
+            tickets::a_refused_ticket_is_burned,
+            tickets::a_ticket_dies_by_the_databases_clock,
+            tickets::a_ticket_opens_one_stream_however_many_try,
+            tickets::there_are_only_so_many_tickets,
+            users::a_name_is_taken_once,
+            users::a_user_comes_back_as_changed,
+            users::somebody_stays_administrator,
+            users::what_changes_ones_powers_ends_ones_sessions,
+        }
+    };
+}
+pub(crate) use store_suite;

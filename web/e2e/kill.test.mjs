@@ -1,0 +1,132 @@
+// kill -9 of the whole process at any moment of create and delete: no desktop lost, nothing left over.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { Api } from './api.mjs';
+import { System, eventually } from './system.mjs';
+
+const step_ms = 40;
+const steps = 16;
+let system, api;
+
+before(async () => {
+  system = await System.start();
+  api = new Api(system.portal);
+  await api.setUp(system);
+});
+after(async () => {
+  await system.end();
+});
+
+/** Ends the process as a power failure would, and starts it anew. */
+async function crash() {
+  await system.down('SIGKILL');
+  await system.up();
+}
+
+/** Processes, mounts, control groups and folders that belong to this system's desktops. */
+function leftovers() {
+  const found = [];
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    try {
+      const line = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
+      if (Number(pid) !== system.process.pid && line.includes(system.data))
+        found.push(`process ${pid} ${line}`);
+    } catch {
+      // Ended while we looked.
+    }
+  }
+  const mounts = readFileSync('/proc/self/mountinfo', 'utf8').split('\n');
+  found.push(...mounts.filter((line) => line.includes(system.data)));
+  const sandboxes = join(system.data, 'sandboxes');
+  if (existsSync(sandboxes)) {
+    found.push(
+      ...readdirSync(sandboxes)
+        .filter((name) => /^[0-9a-f-]{36}$/.test(name))
+        .map((name) => `folder ${name}`),
+    );
+  }
+  return found;
+}
+
+const accepted = (answer) => answer !== undefined && answer.status < 300;
+
+const namespaces = () =>
+  execFileSync('lsns', ['-n', '-o', 'NS,TYPE'], { encoding: 'utf8' })
+    .trim()
+    .split('\n')
+    .sort()
+    .join('\n');
+
+test('kill -9 at any moment of create and delete loses nothing and leaves nothing', async () => {
+  const untouched = namespaces();
+  for (let step = 0; step < steps; step++) {
+    const asked = api.create(`Desktop ${step}`).catch(() => undefined);
+    await new Promise((wake) => setTimeout(wake, step * step_ms));
+    await crash();
+    const created = await asked;
+
+    const all = await api.desktops();
+    // An answered request is kept; an unanswered one may have happened or not, but only once.
+    if (created) assert.equal(all.length, 1, `step ${step}: the desktop is lost`);
+    assert.ok(all.length <= 1, `step ${step}: made twice`);
+    const id = all[0]?.id ?? (await api.create(`Again ${step}`)).id;
+    await eventually(
+      `step ${step}: ready after the crash`,
+      async () => (await api.desktop(id))?.phase === 'ready',
+    );
+    assert.equal(leftovers().filter((line) => line.startsWith('folder')).length, 1);
+
+    const removed = api.call('DELETE', `/api/v1/desktops/${id}`).catch(() => undefined);
+    await new Promise((wake) => setTimeout(wake, step * 15));
+    await crash();
+    const answer = await removed;
+    if (!accepted(answer) && (await api.desktop(id)))
+      await api.ask('DELETE', `/api/v1/desktops/${id}`);
+    await eventually(`step ${step}: gone after the crash`, async () => {
+      const left = await api.desktops();
+      if (left.length > 0) throw new Error(`${answer?.text} ${JSON.stringify(left)} ${system.log}`);
+      return true;
+    });
+    await eventually(`step ${step}: nothing left over`, () => {
+      const left = leftovers();
+      if (left.length > 0) throw new Error(left.join('\n'));
+      return true;
+    });
+  }
+  await eventually('all namespaces are gone', () => namespaces() === untouched, 5000);
+});
+
+test('a desktop that runs goes on running through a kill -9, and a second start finds it', async () => {
+  const { id } = await api.create('Survivor');
+  const before = await eventually('ready', async () => {
+    const desktop = await api.desktop(id);
+    return desktop?.phase === 'ready' && desktop;
+  });
+  await crash();
+  const after = await eventually('ready again', async () => {
+    const desktop = await api.desktop(id);
+    return desktop?.phase === 'ready' && desktop;
+  });
+  assert.equal(after.generation, before.generation, 'the same server, not a new one');
+});
+
+test('Ctrl-C stops everything; the next start finds all as it was', async () => {
+  const [{ id, generation }] = await api.desktops();
+  const { code } = await system.down('SIGINT');
+  assert.equal(code, 0);
+  assert.deepEqual(
+    leftovers().filter((line) => !line.startsWith('folder')),
+    [],
+  );
+  await system.up();
+  const again = await eventually('ready again', async () => {
+    const desktop = await api.desktop(id);
+    return desktop?.phase === 'ready' && desktop;
+  });
+  assert.ok(again.generation > generation, 'a new server for the same desktop');
+  await api.ask('DELETE', `/api/v1/desktops/${id}`);
+  await eventually('gone', async () => (await api.desktops()).length === 0);
+});

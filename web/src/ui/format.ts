@@ -1,0 +1,37 @@
+/** Amounts and times as people read them. */
+import { words } from '../text/words.svelte';
+
+const KIB = 1024;
+
+/** Memory given in MiB. */
+export function memory(mib: number): string {
+  const { units } = words.t;
+  if (mib >= KIB * KIB) return `${number(mib / KIB / KIB)} ${units.tib}`;
+  return mib >= KIB ? `${number(mib / KIB)} ${units.gib}` : `${number(mib)} ${units.mib}`;
+}
+
+/** Disk given in GiB. */
+export function disk(gib: number): string {
+  return memory(gib * KIB);
+}
+
+/** How long something has lasted. */
+export function duration(ms: number): string {
+  const { time } = words.t;
+  const seconds = Math.max(0, Math.floor(ms / 1000));
+  if (seconds < 60) return time.seconds(seconds);
+  if (seconds < 3600) return time.minutes(Math.floor(seconds / 60));
+  if (seconds < 86_400) return time.hours(Math.floor(seconds / 3600));
+  return time.days(Math.floor(seconds / 86_400));
+}
+
+/** A moment, in the reader's own time zone. */
+export function moment(timestamp: string): string {
+  const style = { dateStyle: 'medium', timeStyle: 'short' } as const;
+  return new Intl.DateTimeFormat(document.documentElement.lang, style).format(new Date(timestamp));
+}
+
+function number(value: number): string {
+  const digits = { maximumFractionDigits: value < 10 ? 1 : 0 };
+  return new Intl.NumberFormat(document.documentElement.lang, digits).format(value);
+}

@@ -1,0 +1,15 @@
+import { svelte } from '@sveltejs/vite-plugin-svelte';
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  plugins: [svelte()],
+  build: {
+    target: 'es2022',
+    assetsDir: 'assets',
+    // Our content security policy refuses data: URLs for scripts and fonts.
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+    rolldownOptions: { input: { index: 'index.html', viewer: 'viewer.html' } },
+  },
+  test: { include: ['test/**/*.test.ts'], environment: 'node', silent: 'passed-only' },
+});
