@@ -11,5 +11,19 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     rolldownOptions: { input: { index: 'index.html', viewer: 'viewer.html' } },
   },
-  test: { include: ['test/**/*.test.ts'], environment: 'node', silent: 'passed-only' },
+  test: {
+    silent: 'passed-only',
+    projects: [
+      {
+        extends: true,
+        test: { name: 'plain', include: ['test/*.test.ts'], environment: 'node' },
+      },
+      {
+        extends: true,
+        // Without it, Svelte would give what renders on a server.
+        resolve: { conditions: ['browser'] },
+        test: { name: 'pages', include: ['test/pages/*.test.ts'], environment: 'happy-dom' },
+      },
+    ],
+  },
 });

@@ -1,9 +1,10 @@
 // Draw to canvas and bytes sent, ours and noVNC with TigerVNC, in one run on one machine.
-import { execFileSync, spawn } from 'node:child_process';
+import { execFile, execFileSync, spawn } from 'node:child_process';
 import { createReadStream, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
-import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
 import { tmpdir } from 'node:os';
+import { promisify } from 'node:util';
 import { dirname, extname, join } from 'node:path';
 import { Api } from '../e2e/api.mjs';
 import { connect, connectHere, loggedIn, ready } from '../e2e/desktop.mjs';
@@ -21,7 +22,7 @@ const types = {
 
 /** TigerVNC behind websockify, and a page with noVNC's own client. */
 async function peer(folder) {
-  const novnc = dirname(createRequire(import.meta.url).resolve('@novnc/novnc/package.json'));
+  const novnc = join(dirname(fileURLToPath(import.meta.url)), '../node_modules/@novnc/novnc');
   const children = [];
   const start = (program, args) => {
     const child = spawn(program, args, { stdio: 'ignore' });
@@ -71,7 +72,7 @@ rfb.addEventListener('connect',()=>document.title='connected');</script>`;
 }
 
 /** One run of the latency probe. */
-function glass(tool, bin, { url, display, setup }) {
+async function glass(tool, bin, { url, display, setup }) {
   const args = [
     join(tool, 'glass.py'),
     '--bin',
@@ -89,7 +90,9 @@ function glass(tool, bin, { url, display, setup }) {
   ];
   if (existsSync(display.XAUTHORITY)) args.push('--xauthority', display.XAUTHORITY);
   if (setup) args.push('--setup', setup);
-  return JSON.parse(execFileSync('python3', args, { encoding: 'utf8', maxBuffer: 1 << 26 }));
+  // Not the blocking call: this process also serves the peer's page.
+  const { stdout } = await promisify(execFile)('python3', args, { maxBuffer: 1 << 26 });
+  return JSON.parse(stdout);
 }
 
 /** Bytes that WebSockets bring to the page while `work` goes on. */
@@ -174,7 +177,8 @@ export async function bench({ figure, tool }) {
 
     for (const [name, product] of Object.entries({ beamdesk: ours, novnc })) {
       const measured = [];
-      for (let round = 0; round < rounds; round++) measured.push(glass(tool, folder, product));
+      for (let round = 0; round < rounds; round++)
+        measured.push(await glass(tool, folder, product));
       for (const of of ['p50', 'p99']) {
         figure(
           `glass.${name}.draw_${of}`,

@@ -15,7 +15,15 @@ if (files.length === 0) {
 }
 const result = spawnSync(
   process.execPath,
-  ['--test', '--test-concurrency=1', '--test-reporter=spec', '--test-timeout=240000', '--experimental-strip-types', '--disable-warning=ExperimentalWarning', ...files],
+  [
+    '--test',
+    '--test-concurrency=1',
+    '--test-reporter=spec',
+    '--test-timeout=240000',
+    '--experimental-strip-types',
+    '--disable-warning=ExperimentalWarning',
+    ...files,
+  ],
   { stdio: 'inherit' },
 );
 process.exit(result.status ?? 1);

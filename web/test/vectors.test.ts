@@ -92,6 +92,22 @@ describe('control messages', () => {
     });
   });
 
+  it('leaves out what no person could choose from or read', () => {
+    const long = 'x'.repeat(65);
+    const many = Array.from({ length: 100 }, (_, index) => `l${index}`);
+    const hello = { type: 'hello', version: 1, width: 64, height: 64, cache_slots: 0 };
+    const read = readAgentMessage(
+      encode({
+        ...hello,
+        width_max: 64,
+        height_max: 64,
+        layouts: ['us', 7, long, 'us', null, ...many],
+      }),
+    );
+    expect(read).toMatchObject({ layouts: ['us', ...many.slice(0, 63)] });
+    expect(readAgentMessage(encode({ type: 'notice', code: long }))).toBeNull();
+  });
+
   it.each([
     '[]',
     'null',

@@ -55,6 +55,7 @@ const RUNNING: &[Package] = &[
 const TESTING: &[Package] = &[
     package("chromium", "the browser of the end-to-end tests"),
     package("postgresql", "second database of the store's tests"),
+    package("xterm", "terminal whose text the tests read back"),
     package("x11-apps", "programs that draw and listen, for the tests of capture and input"),
     package("x11-utils", "looks at the X server from outside"),
     package("xdotool", "draws and types in the tests"),

@@ -95,9 +95,6 @@ fn short_name(name: &str) -> Option<&str> {
 fn arrows(dependencies: &BTreeMap<String, Vec<String>>) -> Vec<String> {
     let mut wrong = Vec::new();
     for (from, names) in dependencies {
-        if from == "testkit" {
-            continue; // for tests only; may import everything
-        }
         let Some((_, allowed)) = ARROWS.iter().find(|(name, _)| name == from) else {
             wrong.push(format!(
                 "crate `{from}` stands in no tier; add it to ARROWS and ARCHITECTURE.md"

@@ -83,6 +83,9 @@ pub enum RedeemError {
     /// Answer 403 with the one `Refusal`; the reason is for the log and already in the audit.
     #[error("refused: {}", .0.as_str())]
     Refused(RefusedReason),
+    /// The stream came back too often; it is none the worse for it. Answer 429.
+    #[error("resumed too often")]
+    TooMany { retry_after: Duration },
     /// Answer 503.
     #[error(transparent)]
     Auth(#[from] AuthError),

@@ -17,6 +17,9 @@ use crate::{
 
 /// How long a handle that was used may be shown again, for the case that the answer was lost.
 const AGAIN: Duration = Duration::from_secs(10);
+/// Wait of one who came back too often. Not the whole minute that is counted by: when it began
+/// nobody is told, and asking too early again does no harm.
+const TOO_MANY_WAIT: Duration = Duration::from_secs(10);
 /// How often a gateway's watched streams are written down.
 const NOTE_INTERVAL: Duration = Duration::from_secs(60);
 /// How often what is over is removed, and how long it is kept for the eyes of an operator.
@@ -58,6 +61,8 @@ impl Auth {
 
     /// Lets a browser come back to its stream. Its handle is worth nothing afterwards, but for the
     /// ten seconds in which the answer may have been lost.
+    ///
+    /// [`RedeemError::TooMany`] is said only to the rightful holder, whose handle stays good.
     pub async fn resume(
         &self,
         request: &ResumeRequest,
@@ -168,6 +173,9 @@ fn refused(reason: RefusedReason, gateway: &GatewayName) -> RedeemError {
         warn!(gateway.name = %gateway, reason = reason.as_str(), "Refused a ticket or handle that somebody else may hold");
     } else {
         info!(gateway.name = %gateway, reason = reason.as_str(), "Refused a ticket or handle");
+    }
+    if reason == RefusedReason::TooMany {
+        return RedeemError::TooMany { retry_after: TOO_MANY_WAIT };
     }
     RedeemError::Refused(reason)
 }

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use beamdesk_types::{Grant, LeaseAnswer, RedeemRequest, Refusal, RenewRequest, ResumeRequest};
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{
+    Client, Response, StatusCode,
+    header::{HeaderMap, RETRY_AFTER},
+};
 use serde::{Serialize, de::DeserializeOwned};
 use tracing::warn;
 use url::Url;
@@ -16,13 +19,19 @@ const ANSWER_BYTES_MAX: usize = 256 << 10;
 /// Shorter than the portal keeps an idle connection, so that no ticket is sent into a closing one.
 const POOL_IDLE: Duration = Duration::from_secs(3);
 
+/// When the portal says that there were too many tries, but not how long to wait.
+const TOO_MANY_WAIT: Duration = Duration::from_secs(10);
+
+/// The portal counts by the minute.
+const TOO_MANY_WAIT_MAX: Duration = Duration::from_secs(60);
+
 /// Why the portal opened nothing.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PortalError {
     #[error("the portal refused")]
     Refused,
     #[error("the portal says too many tries")]
-    TooMany,
+    TooMany { retry_after: Duration },
     #[error("the portal was silent until it was too late")]
     Silent,
     #[error("the portal cannot be reached")]
@@ -83,10 +92,11 @@ impl Portal {
         let sent = self.client.post(address).json(question).send().await;
         let answer = sent.map_err(PortalError::Unreachable)?;
         let status = answer.status();
+        let retry_after = retry_after(answer.headers());
         let body = bounded(answer).await?;
         match status {
             StatusCode::OK => serde_json::from_slice(&body).map_err(PortalError::Garbage),
-            StatusCode::TOO_MANY_REQUESTS => Err(PortalError::TooMany),
+            StatusCode::TOO_MANY_REQUESTS => Err(PortalError::TooMany { retry_after }),
             StatusCode::FORBIDDEN => match serde_json::from_slice(&body) {
                 Ok(Refusal { refused: true }) => Err(PortalError::Refused),
                 // Something else between us and the portal said no: the stream may still be good.
@@ -100,7 +110,7 @@ impl Portal {
 /// One line in the log, unless it is only the usual no.
 pub(crate) fn note(error: &PortalError, what: &'static str) {
     match error {
-        PortalError::Refused | PortalError::TooMany => {}
+        PortalError::Refused | PortalError::TooMany { .. } => {}
         PortalError::Silent
         | PortalError::Unreachable(_)
         | PortalError::Status(_)
@@ -110,6 +120,12 @@ pub(crate) fn note(error: &PortalError, what: &'static str) {
             warn!(%error, cause, what, "The portal did not answer as it should");
         }
     }
+}
+
+/// The wait that an answer asks for, if sensible: a viewer must not be sent away for hours.
+fn retry_after(headers: &HeaderMap) -> Duration {
+    let said = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+    said.map_or(TOO_MANY_WAIT, Duration::from_secs).min(TOO_MANY_WAIT_MAX)
 }
 
 async fn bounded(mut answer: Response) -> Result<Vec<u8>, PortalError> {

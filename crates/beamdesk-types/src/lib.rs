@@ -14,7 +14,9 @@ pub use actor::{Actor, Role};
 pub use agent::{AgentConfig, AgentStatus, SessionConfig, SessionState};
 pub use clock::Clock;
 pub use desktop::{Desktop, Failure, FailureCode, Goal, Phase};
-pub use id::{DesktopId, GatewayName, IdError, ImageId, NodeName, SessionId, SizeId, StreamId, UserId};
+pub use id::{
+    DesktopId, GatewayName, IdError, ImageId, NodeName, SessionId, SizeId, StreamId, UserId,
+};
 pub use internal::{
     CloseReason, Grant, LeaseAnswer, LeaseEnd, RedeemRequest, Refusal, RenewRequest, ResumeRequest,
 };

@@ -8,7 +8,8 @@ use std::{env, fs, net::SocketAddr, path::Path, sync::Arc};
 
 use anyhow::{Context, Result, anyhow, bail};
 use beamdesk_auth::{
-    Auth, AuthConfig, Authority, HandleKey, Identity, PORTAL_SERVER_NAME, site_config, site_identity,
+    Auth, AuthConfig, Authority, HandleKey, Identity, PORTAL_SERVER_NAME, site_config,
+    site_identity,
 };
 use beamdesk_cloud::{
     Compute,
@@ -91,7 +92,8 @@ async fn run(options: &Options) -> Result<()> {
         tls: Some(authority.server_config_requiring_client(&portal_identity, &[])?),
     };
     let ready = Ready::new(&public, auth.setup_link_token().await?.as_ref());
-    let gateway = gateway_config(&authority, gateway, &public.origins, public.gateway, internal_address)?;
+    let gateway =
+        gateway_config(&authority, gateway, &public.origins, public.gateway, internal_address)?;
     let listeners = Listeners { public: public.portal, internal: vec![internal] };
 
     let services = async {

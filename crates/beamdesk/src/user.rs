@@ -60,7 +60,9 @@ async fn list(store: &Store) -> Result<()> {
 }
 
 async fn password(data: &Data, store: &Store, name: &str) -> Result<()> {
-    let Some(user) = store.user_by_name(name).await? else { bail!("no account is called {name:?}") };
+    let Some(user) = store.user_by_name(name).await? else {
+        bail!("no account is called {name:?}")
+    };
     eprintln!("New password of {name} (one line):");
     let mut line = String::new();
     io::stdin().lock().read_line(&mut line)?;

@@ -508,7 +508,7 @@ export interface components {
             name: string;
         };
         /** @enum {string} */
-        Language: "en" | "zh";
+        Language: "en" | "zh" | "";
         LogIn: {
             name: string;
             password: string;
@@ -524,7 +524,7 @@ export interface components {
         };
         Me: {
             id: components["schemas"]["UserId"];
-            /** @description `en` or `zh`. */
+            /** @description `en`, `zh`, or empty: what the browser asks for. */
             language: string;
             name: string;
             role: components["schemas"]["Role"];

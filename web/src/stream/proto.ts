@@ -12,6 +12,10 @@ export const WIDTH_MAX = 7680;
 export const HEIGHT_MAX = 4320;
 /** More slots than this would hold more than 128 MiB of tiles. */
 export const CACHE_SLOTS_MAX = 8192;
+/** A list that a person chooses from is no longer than this. */
+export const LAYOUTS_MAX = 64;
+/** Codes are short words; nobody reads a longer one. */
+export const CODE_CHARS_MAX = 64;
 
 export const Kind = {
   Agent: 0x01,
@@ -200,7 +204,7 @@ export function readAgentMessage(payload: Uint8Array): AgentMessage | null {
         cache_slots: o.whole('cache_slots', 0, CACHE_SLOTS_MAX),
         width_max: o.whole('width_max', 0, 0xffff),
         height_max: o.whole('height_max', 0, 0xffff),
-        layouts: o.texts('layouts'),
+        layouts: o.codes('layouts', LAYOUTS_MAX),
       };
     case 'resized':
       return {
@@ -216,8 +220,10 @@ export function readAgentMessage(payload: Uint8Array): AgentMessage | null {
       };
     case 'exact':
       return { type: 'exact', frame: o.whole('frame', 0, 0xffffffff), root: o.text('root') };
-    case 'notice':
-      return { type: 'notice', code: o.text('code') };
+    case 'notice': {
+      const code = o.text('code');
+      return code.length <= CODE_CHARS_MAX ? { type: 'notice', code } : null;
+    }
     default:
       return null;
   }
@@ -258,10 +264,14 @@ class Fields {
     return value;
   }
 
-  texts(name: string): string[] {
+  /** Distinct codes, at most so many; what is none is left out. */
+  codes(name: string, max: number): string[] {
     const value = this.#object[name];
     if (!Array.isArray(value)) throw new ProtocolError(`${name} is not a list`);
     const items: unknown[] = value;
-    return items.filter((item) => typeof item === 'string');
+    const codes = items.filter(
+      (item) => typeof item === 'string' && item.length <= CODE_CHARS_MAX,
+    ) as string[];
+    return [...new Set(codes)].slice(0, max);
   }
 }

@@ -124,7 +124,8 @@ export const en = {
     size: 'Size',
     host: 'Host',
     created: 'Made',
-    since: (time: string) => `for ${time}`,
+    state: 'State',
+    since: (time: string) => `, for ${time}`,
     phases: {
       pending: 'Waiting for room',
       building: 'Being made',
@@ -224,7 +225,7 @@ export const en = {
     busy: 'Asking…',
     nothing: 'Nothing is offered yet. An administrator must enable an image and a size.',
     protections: 'How it is kept apart from others',
-    someMissing: 'Some protections cannot be had on this system',
+    someMissing: 'Not every protection is in force on this system.',
   },
 
   protections: {
@@ -373,7 +374,7 @@ export const en = {
         'Something on this side alters pixels, so what you see is not the desktop’s picture. Repair is being tried.',
       offline: 'There is no connection. What you see is old.',
     },
-    keys: 'Keys',
+    keys: 'Send keys',
     keysHint: 'Send keys that your own computer would take for itself',
     layout: 'Keyboard',
     layoutHint: 'The layout printed on your keyboard',
@@ -413,6 +414,7 @@ export const en = {
     now: 'Try now',
     ended: 'The connection has ended',
     backText: 'Go back to the portal’s tab and press Connect to come in again.',
+    backLinkText: 'Press Connect in the portal to come in again.',
     back: 'To the portal',
     left: 'You have left the desktop',
     leftText: 'It keeps running. You can close this tab.',
@@ -426,7 +428,7 @@ export const en = {
       viewer_stalled: 'This browser took too long to read the picture.',
       protocol_error: 'Browser and desktop did not understand each other. Reload the page.',
       gateway_closing: 'The gateway is restarting.',
-      refused: 'The permission to see this desktop has run out.',
+      refused: 'The desktop is gone, or the permission to see it has run out.',
     },
     refusedBeyond: (w: number, h: number) =>
       `The window is larger than the desktop can be (${w} × ${h}).`,

@@ -118,7 +118,8 @@ export const zh: Words = {
     size: '规格',
     host: '主机',
     created: '创建时间',
-    since: (time) => `已持续 ${time}`,
+    state: '状态',
+    since: (time) => `，已持续 ${time}`,
     phases: {
       pending: '等待资源',
       building: '正在创建',
@@ -215,7 +216,7 @@ export const zh: Words = {
     busy: '正在提交…',
     nothing: '目前没有可选项。管理员需要先启用一个镜像和一个规格。',
     protections: '如何与他人隔离',
-    someMissing: '本系统无法提供部分保护措施',
+    someMissing: '本系统有部分保护措施未生效。',
   },
 
   protections: {
@@ -360,7 +361,7 @@ export const zh: Words = {
       broken: '本机上有程序改变了像素，您看到的并非桌面的原始画面。正在尝试修复。',
       offline: '没有连接，您看到的是旧画面。',
     },
-    keys: '按键',
+    keys: '发送按键',
     keysHint: '发送会被您自己的计算机截获的按键',
     layout: '键盘',
     layoutHint: '您键盘上印制的布局',
@@ -400,7 +401,8 @@ export const zh: Words = {
     now: '立即重试',
     ended: '连接已结束',
     backText: '请回到门户标签页，点击“连接”重新进入。',
-    back: '前往门户',
+    backLinkText: '请在门户中点击“连接”重新进入。',
+    back: '返回门户',
     left: '您已离开桌面',
     leftText: '桌面会继续运行。您可以关闭此标签页。',
     reasons: {
@@ -413,7 +415,7 @@ export const zh: Words = {
       viewer_stalled: '此浏览器读取画面的时间过长。',
       protocol_error: '浏览器与桌面无法互相理解，请重新载入页面。',
       gateway_closing: '网关正在重新启动。',
-      refused: '查看此桌面的许可已失效。',
+      refused: '此桌面已不存在，或查看它的许可已失效。',
     },
     refusedBeyond: (w, h) => `窗口超出桌面的最大尺寸（${w} × ${h}）。`,
     notices: {

@@ -27,8 +27,11 @@ export function duration(ms: number): string {
 
 /** A moment, in the reader's own time zone. */
 export function moment(timestamp: string): string {
-  const style = { dateStyle: 'medium', timeStyle: 'short' } as const;
-  return new Intl.DateTimeFormat(document.documentElement.lang, style).format(new Date(timestamp));
+  const style = { dateStyle: 'medium', timeStyle: 'short', hourCycle: 'h23' } as const;
+  const { lang } = document.documentElement;
+  // A British reader of English wants the day first.
+  const own = navigator.languages.filter((tag) => tag.slice(0, 2) === lang.slice(0, 2));
+  return new Intl.DateTimeFormat([...own, lang], style).format(new Date(timestamp));
 }
 
 function number(value: number): string {

@@ -5,6 +5,7 @@
  * kept there.
  */
 import { asLanguage, preferredLanguage, words } from '../text/words.svelte';
+import { cookie } from './cookie';
 import { appearance, asTheme } from './theme.svelte';
 
 /** Applies what the address says, else what this browser was told before, else its own language. */
@@ -19,11 +20,6 @@ export function applyPreferences(): void {
 export function rememberPreferences(): void {
   write('beamdesk-lang', words.language);
   write('beamdesk-theme', appearance.theme);
-}
-
-function cookie(name: string): string | null {
-  const found = document.cookie.split('; ').find((pair) => pair.startsWith(`${name}=`));
-  return found === undefined ? null : found.slice(name.length + 1);
 }
 
 function read(name: string): string | null {

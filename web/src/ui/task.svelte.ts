@@ -1,4 +1,6 @@
 /** One request at a time, with what a page shows of it. */
+import { untrack } from 'svelte';
+
 import { ApiError } from '../api/client';
 import { session } from '../session.svelte';
 
@@ -20,7 +22,8 @@ export class Task {
 
   /** Runs it unless one is running; says whether it worked. */
   async run(work: () => Promise<void>): Promise<boolean> {
-    if (this.#isBusy) return false;
+    // An effect that asks must not ask again because the answer came.
+    if (untrack(() => this.#isBusy)) return false;
     this.#isBusy = true;
     this.#error = null;
     try {

@@ -177,6 +177,7 @@ pub(crate) async fn open(dir: &Path) -> Store {
 fn reason(outcome: Result<Redeemed, RedeemError>) -> Result<Redeemed, RefusedReason> {
     outcome.map_err(|error| match error {
         RedeemError::Refused(reason) => reason,
+        RedeemError::TooMany { .. } => RefusedReason::TooMany,
         RedeemError::Auth(error) => panic!("{error:?}"),
     })
 }

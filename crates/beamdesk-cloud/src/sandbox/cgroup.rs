@@ -5,8 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
+
+use super::process::Process;
 
 /// One desktop's group in one hierarchy, with what to write into it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -189,10 +191,24 @@ pub(super) fn kill_all(path: &Path) -> io::Result<bool> {
     let mut empty = true;
     for pid in procs.lines().filter_map(|line| Pid::from_raw(line.parse().ok()?)) {
         empty = false;
-        // It may have ended by itself meanwhile.
-        let _gone = kill_process(pid, Signal::KILL);
+        // It may have ended by itself meanwhile, and its id be a stranger's by now.
+        if let Some(process) = Process::hold(pid, || Ok(is_member(pid, path)))? {
+            process.signal(Signal::KILL)?;
+        }
     }
     Ok(empty)
+}
+
+/// Whether the process is in the group now: `cgroups(7)`, `/proc/PID/cgroup`.
+fn is_member(pid: Pid, group: &Path) -> bool {
+    let path = format!("/proc/{}/cgroup", pid.as_raw_nonzero());
+    let lines = fs::read_to_string(path).unwrap_or_default();
+    // Deployment and desktop name the group, wherever its hierarchy is mounted.
+    lines.lines().filter_map(|line| line.rsplit_once(':')).any(|(_, place)| {
+        let place = Path::new(place);
+        place.file_name() == group.file_name()
+            && place.parent().and_then(Path::file_name) == group.parent().and_then(Path::file_name)
+    })
 }
 
 /// Removes the group. `Ok(false)`: something is still dying in it.

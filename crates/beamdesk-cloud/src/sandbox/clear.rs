@@ -63,8 +63,13 @@ pub(super) fn kill_stray(pid: Pid, mark: &str) -> io::Result<()> {
 }
 
 fn mark_of(pid: Pid) -> Option<String> {
-    let path = Path::new("/proc").join(pid.as_raw_nonzero().to_string()).join("cmdline");
-    let line = fs::read(path).ok()?;
+    let process = Path::new("/proc").join(pid.as_raw_nonzero().to_string());
+    // Reading the arguments may wait for the process's memory; its name never does. So a process
+    // that is short of memory or of CPU holds nobody up here.
+    if fs::read(process.join("comm")).ok()? != BWRAP_COMM {
+        return None;
+    }
+    let line = fs::read(process.join("cmdline")).ok()?;
     let words: Vec<&[u8]> = line.split(|&byte| byte == 0).collect();
     let found = words.windows(3).find(|words| words[..2] == [b"--setenv", MARK.as_bytes()])?;
     Some(String::from_utf8_lossy(found[2]).into_owned())
@@ -83,6 +88,8 @@ pub(super) async fn reap() {
     }
 }
 
+/// What the kernel calls a bubblewrap process.
+const BWRAP_COMM: &[u8] = b"bwrap\n";
 /// For killed processes to vanish from their group; large memory takes a while to free.
 const CLEAR_WAIT_MAX: Duration = Duration::from_secs(5);
 const CLEAR_PAUSE: Duration = Duration::from_millis(5);

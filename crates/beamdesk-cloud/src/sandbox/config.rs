@@ -11,7 +11,8 @@ pub struct SandboxConfig {
     pub beamdesk_exe: PathBuf,
     /// Program that runs in the sandbox: listener on descriptor 3, `AgentConfig` on standard input.
     pub agent_exe: PathBuf,
-    /// bubblewrap; a bare name is looked up in `PATH`.
+    /// bubblewrap; a bare name is looked up in `PATH`. The file must be called `bwrap`: its
+    /// processes are known by that.
     pub bwrap_exe: PathBuf,
     /// How many desktops' CPUs may share one real CPU. People mostly look and think.
     pub cpu_overcommit: u32,

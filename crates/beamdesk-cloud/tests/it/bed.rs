@@ -132,12 +132,15 @@ impl SandboxBed {
 
 impl Drop for SandboxBed {
     fn drop(&mut self) {
-        // A failed test must not leave desktops behind.
-        kill_users_of(self.dir.path());
+        kill_after_failure(self.dir.path());
     }
 }
 
-pub(crate) fn kill_users_of(data: &Path) {
+/// A failed test must not leave desktops behind.
+pub(crate) fn kill_after_failure(data: &Path) {
+    if !std::thread::panicking() {
+        return;
+    }
     for pid in users_of(data) {
         let pid = rustix::process::Pid::from_raw(pid).unwrap();
         let _gone = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
@@ -226,7 +229,8 @@ pub(crate) fn groups_of(data: &Path) -> Vec<PathBuf> {
 /// Processes that hold a file of the folder open or have something of it mounted.
 pub(crate) fn users_of(data: &Path) -> Vec<i32> {
     let data = data.display().to_string();
-    let own = i32::try_from(std::process::id()).unwrap();
+    // Also what is between fork and exec: that holds whatever any test here has open.
+    let own = std::env::current_exe().unwrap();
     let mut users = Vec::new();
     for entry in fs::read_dir("/proc").unwrap().flatten() {
         let Ok(pid) = entry.file_name().to_string_lossy().parse::<i32>() else { continue };
@@ -235,7 +239,8 @@ pub(crate) fn users_of(data: &Path) -> Vec<i32> {
             .filter_map(|fd| fs::read_link(fd.path()).ok())
             .any(|target| target.starts_with(&data));
         let mounts = fs::read_to_string(entry.path().join("mountinfo")).unwrap_or_default();
-        if pid != own && (holds || mounts.contains(&data)) {
+        let is_own = fs::read_link(entry.path().join("exe")).is_ok_and(|exe| exe == own);
+        if !is_own && (holds || mounts.contains(&data)) {
             users.push(pid);
         }
     }

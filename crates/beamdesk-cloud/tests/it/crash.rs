@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt, process::Command, time::timeout};
 
 use crate::bed::{
-    PATIENCE, SandboxBed, active, assert_nothing_runs, eventually, kill_users_of, open, trial,
+    PATIENCE, SandboxBed, active, assert_nothing_runs, eventually, kill_after_failure, open, trial,
     users_of,
 };
 
@@ -152,28 +152,40 @@ async fn a_stray_that_bubblewrap_left_is_found_by_its_mark() {
         bed.cloud().find(desktop.desktop).await.unwrap().unwrap().state == PowerState::Off
     })
     .await;
-    let (mut one, mut two, mut unknown) = (stray(&mark), stray(&trial), stray(&other));
+    let (mut one, mut two, mut unknown) =
+        (stray(&bed, &mark).await, stray(&bed, &trial).await, stray(&bed, &other).await);
     bed.reopen().await;
     assert_killed(&mut one).await;
     assert_killed(&mut two).await;
-    let mut three = stray(&mark);
+    let mut three = stray(&bed, &mark).await;
     let mut spec = desktop.spec.clone();
     spec.agent.generation = 2;
     bed.cloud().power(&id, Power::On(&spec)).await.unwrap();
     assert_killed(&mut three).await;
     bed.cloud().power(&id, Power::Off).await.unwrap();
     bed.cloud().delete(&id).await.unwrap();
-    let mut four = stray(&mark);
+    let mut four = stray(&bed, &mark).await;
     bed.cloud().delete(&id).await.unwrap();
     assert_killed(&mut four).await;
     assert!(unknown.try_wait().unwrap().is_none(), "a stranger was killed");
+    unknown.kill().await.unwrap();
     bed.end().await;
 }
 
-fn stray(mark: &str) -> tokio::process::Child {
-    let mut command = Command::new("sh");
-    command.args(["-c", "read line", "--setenv", "BEAMDESK_SANDBOX", mark]);
-    command.stdin(Stdio::piped()).kill_on_drop(true).spawn().unwrap()
+/// A process called `bwrap` that bears the mark.
+async fn stray(bed: &SandboxBed, mark: &str) -> tokio::process::Child {
+    let program = bed.dir.path().join("bwrap");
+    if !program.exists() {
+        std::fs::copy("/bin/sh", &program).unwrap();
+    }
+    let mut command = Command::new(&program);
+    command.args(["-c", "kill -STOP $$; :", "--setenv", "BEAMDESK_SANDBOX", mark]);
+    let child = command.kill_on_drop(true).spawn().unwrap();
+    // The kernel lets the parent go on a little before the arguments can be read.
+    let line = format!("/proc/{}/cmdline", child.id().unwrap());
+    let is_seen = async || std::fs::read_to_string(&line).is_ok_and(|line| line.contains(mark));
+    eventually("the stray is seen", is_seen).await;
+    child
 }
 
 async fn assert_killed(stray: &mut tokio::process::Child) {
@@ -301,8 +313,7 @@ impl Crash {
 
 impl Drop for Crash {
     fn drop(&mut self) {
-        // A failed test must not leave desktops behind.
-        kill_users_of(self.data());
+        kill_after_failure(self.data());
     }
 }
 

@@ -19,8 +19,6 @@ use crate::{
 
 /// 256 random bits.
 const NONCE_BYTES: usize = 32;
-/// The portal allows ten resumes a minute.
-const TOO_MANY_WAIT: std::time::Duration = std::time::Duration::from_secs(10);
 
 #[derive(Serialize)]
 struct Attached {
@@ -43,7 +41,8 @@ pub(super) async fn attach(
     let grant = match resumed {
         Ok(grant) => grant,
         Err(PortalError::Refused) => return Err(refused()),
-        Err(PortalError::TooMany) => return Err(HttpError::too_many(TOO_MANY_WAIT)),
+        // The handle is still good, so the cookie stays.
+        Err(PortalError::TooMany { retry_after }) => return Err(HttpError::too_many(retry_after)),
         Err(error) => {
             portal::note(&error, "resume");
             return Err(HttpError::unavailable());

@@ -32,13 +32,13 @@ pub(super) async fn connect(State(gateway): State<Gateway>, request: Request) ->
     let origin = gateway.portal_origins.check(request.headers()).map(str::to_owned);
     let back = origin.clone().or_else(|| gateway.portal_origins.iter().next().map(str::to_owned));
     let opened = match origin {
-        Some(_) if request.method() == Method::POST => open(&gateway, request).await,
+        Some(origin) if request.method() == Method::POST => open(&gateway, &origin, request).await,
         Some(_) | None => None,
     };
     opened.unwrap_or_else(|| refusal::page(back.as_deref()))
 }
 
-async fn open(gateway: &Gateway, request: Request) -> Option<Response> {
+async fn open(gateway: &Gateway, origin: &str, request: Request) -> Option<Response> {
     let bind = cookie::bind(request.headers());
     let Form(form) = Form::<ConnectForm>::from_request(request, &()).await.ok()?;
     if form.ticket.expose().len() > TICKET_BYTES_MAX {
@@ -54,6 +54,7 @@ async fn open(gateway: &Gateway, request: Request) -> Option<Response> {
     };
     let mut response = redirect::see_other(&format!("/d/{}", grant.desktop))?;
     answer(&grant, &form.lang, &form.theme, response.headers_mut())?;
+    cookie::set_portal(response.headers_mut(), origin);
     let now = Instant::now().into_std();
     if !gateway.leases(|leases| leases.granted(grant.stream, now)) {
         warn!("No room for another stream");

@@ -1,13 +1,14 @@
-//! The gateway's cookies: one resume handle per desktop, and how the page should look.
+//! The gateway's cookies: one resume handle per desktop, how the page should look, and the way back.
 
 use axum::http::{HeaderMap, HeaderValue, header};
-use beamdesk_http::{Cookie, cookies};
+use beamdesk_http::{Cookie, SameSite, cookies};
 use beamdesk_types::{DesktopId, Secret};
 
 /// Set by the portal; binds a ticket to the browser that asked for it.
 const BIND: &str = "__Secure-bind";
 pub(super) const LANGUAGE: &str = "beamdesk-lang";
 pub(super) const THEME: &str = "beamdesk-theme";
+const PORTAL: &str = "beamdesk-portal";
 
 /// Longer is none of ours, and goes to nobody.
 const VALUE_BYTES_MAX: usize = 512;
@@ -37,6 +38,15 @@ pub(super) fn remove_handle(desktop: DesktopId) -> HeaderValue {
 /// A word the viewer's script reads to look as the portal did; no secret.
 pub(super) fn set_word(answer: &mut HeaderMap, name: &str, word: &str) {
     let cookie = Cookie { http_only: false, ..Cookie::new(name, word) };
+    if let Some(value) = cookie.header() {
+        answer.append(header::SET_COOKIE, value);
+    }
+}
+
+/// Where the viewer's page links back to; no secret. Only for an origin that was checked.
+pub(super) fn set_portal(answer: &mut HeaderMap, origin: &str) {
+    let lasting = Cookie { same_site: SameSite::Lax, ..Cookie::new(PORTAL, origin) };
+    let cookie = Cookie { http_only: false, ..lasting };
     if let Some(value) = cookie.header() {
         answer.append(header::SET_COOKIE, value);
     }

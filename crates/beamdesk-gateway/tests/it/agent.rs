@@ -1,13 +1,15 @@
 //! The far end of a stream, played by the test.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use beamdesk_proto::wire::{self, Framer, Message};
+use bytes::Bytes;
 use rustls::ServerConfig;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
-    time::timeout,
+    task::JoinSet,
+    time::{interval, timeout},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
@@ -38,6 +40,25 @@ impl FakeAgent {
         let (tcp, _) = timeout(PATIENCE, self.listener.accept()).await.unwrap()?;
         let tls = timeout(PATIENCE, self.acceptor.accept(tcp)).await.unwrap()?;
         Ok(AgentStream { tls, framer: Framer::new(wire::DOWN_BYTES_MAX) })
+    }
+
+    /// Serves everybody who dials, on and on: `message` at each beat until let go.
+    pub(crate) async fn beat(&self, message: Bytes, beat: Duration) -> Infallible {
+        let mut streams = JoinSet::new();
+        loop {
+            let (tcp, _) = self.listener.accept().await.unwrap();
+            let (acceptor, message) = (self.acceptor.clone(), message.clone());
+            streams.spawn(async move {
+                let tls = timeout(PATIENCE, acceptor.accept(tcp)).await.unwrap().unwrap();
+                let mut stream = AgentStream { tls, framer: Framer::new(wire::DOWN_BYTES_MAX) };
+                assert_eq!(stream.next().await.unwrap().header.kind, wire::kind::OPEN);
+                let mut beats = interval(beat);
+                while stream.tls.write_all(&message).await.is_ok() {
+                    stream.tls.flush().await.unwrap_or_default();
+                    beats.tick().await;
+                }
+            });
+        }
     }
 
     /// Whether anybody has dialled until now.

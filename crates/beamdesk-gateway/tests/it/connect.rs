@@ -4,7 +4,8 @@ use beamdesk_types::DesktopId;
 
 use crate::{
     browser::{Headers, request},
-    world::{DESKTOP, PORTAL_ORIGIN, World},
+    portal,
+    world::{DESKTOP, OTHER_PORTAL_ORIGIN, PORTAL_ORIGIN, World},
 };
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -20,10 +21,23 @@ async fn a_ticket_becomes_a_cookie_and_a_clean_address() {
     let handle = format!("__Host-gws-{DESKTOP}=h0; Path=/; Secure; HttpOnly; SameSite=Strict");
     assert_eq!(cookies[0], handle);
     assert_eq!(cookies[1], "beamdesk-lang=zh; Path=/; Secure; SameSite=Strict");
-    assert_eq!(cookies[2], "beamdesk-theme=dark; Path=/; Secure; SameSite=Strict");
+    assert_eq!(cookies[3], "beamdesk-theme=dark; Path=/; Secure; SameSite=Strict");
+    assert_eq!(cookies.len(), 4);
     assert!(!answer.body.contains("good") && !answer.body.contains("h0"));
     let asked = world.portal.asked("/internal/v1/tickets/redeem");
     assert_eq!(asked, [serde_json::json!({"ticket": "good", "bind": "b1"})]);
+}
+
+#[tokio::test]
+async fn the_page_learns_which_portal_it_was_opened_from() {
+    let world = World::new().await;
+    for origin in [PORTAL_ORIGIN, OTHER_PORTAL_ORIGIN] {
+        let headers = [("origin", origin), ("content-type", FORM)];
+        let answer = request(world.gateway, "POST", "/connect", &headers, "ticket=good").await;
+        let cookie = format!("beamdesk-portal={origin}; Path=/; Secure; SameSite=Lax");
+        assert_eq!(answer.status, 303);
+        assert!(answer.cookies().contains(&cookie.as_str()), "{:?}", answer.cookies());
+    }
 }
 
 #[tokio::test]
@@ -84,11 +98,27 @@ async fn an_attach_rotates_the_cookie_and_needs_the_right_desktop() {
 async fn too_many_resumes_and_a_lost_portal_leave_the_cookie_alone() {
     let world = World::new().await;
     for (status, seen) in [(429, 429), (500, 503), (502, 503)] {
-        world
-            .portal
-            .answer_with(move |_, _| crate::portal::Answer::Json(status, serde_json::json!({})));
+        world.portal.answer_with(move |_, _| portal::Answer::Json(status, serde_json::json!({})));
         let answer = world.attach("h0").await;
         assert_eq!(answer.status, seen);
         assert!(answer.cookies().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn too_many_resumes_are_passed_on_with_a_sensible_wait() {
+    let world = World::new().await;
+    for (said, passed) in [
+        ("retry-after: 7\r\n", "7"),
+        ("retry-after: 86400\r\n", "60"),
+        ("retry-after: -1\r\n", "10"),
+        ("retry-after: soon\r\n", "10"),
+        ("", "10"),
+    ] {
+        let text = format!("HTTP/1.1 429 X\r\n{said}content-length: 2\r\n\r\n{{}}");
+        world.portal.answer_with(move |_, _| portal::Answer::Raw(text.clone().into_bytes()));
+        let answer = world.attach("h0").await;
+        assert_eq!((answer.status, answer.header("retry-after")), (429, Some(passed)), "{said}");
+        assert!(answer.cookies().is_empty(), "the handle is still good");
     }
 }

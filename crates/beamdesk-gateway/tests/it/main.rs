@@ -4,6 +4,7 @@
 mod agent;
 mod browser;
 mod connect;
+mod crowd;
 mod dos_gw;
 mod pki;
 mod portal;

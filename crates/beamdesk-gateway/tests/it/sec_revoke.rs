@@ -8,6 +8,7 @@ use beamdesk_types::CloseReason;
 use tokio::time::{Instant, timeout};
 
 use crate::{
+    crowd::Crowd,
     portal::Answer,
     world::{STREAM, World},
 };
@@ -27,6 +28,30 @@ async fn a_revoked_stream_ends_within_five_seconds() {
     }
 }
 
+const STREAMS: usize = 1000;
+/// A busy machine opens as many as it can in this time, and never fewer than these.
+const STREAMS_MIN: usize = 500;
+const OPEN_TIME: Duration = Duration::from_secs(12);
+const OPEN_TIME_MAX: Duration = Duration::from_secs(60);
+const LATENCY_MAX: Duration = Duration::from_secs(5);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn latency_p100() {
+    let opening = Crowd::open(STREAMS_MIN, STREAMS, OPEN_TIME);
+    let crowd = timeout(OPEN_TIME_MAX, opening).await.expect("enough streams open");
+    let live = crowd.live;
+    assert!(live >= STREAMS_MIN, "only {live} streams opened");
+    // Far beyond what is allowed, so that a late one is measured and not only missed.
+    let (revoked, closed) = timeout(4 * LATENCY_MAX, crowd.revoke()).await.expect("all close");
+    assert_eq!(closed.len(), live);
+    for one in &closed {
+        assert_eq!(one.reason, Some((CloseReason::LoggedOut, false)));
+    }
+    let latest = closed.iter().map(|one| one.at).max().unwrap().duration_since(revoked);
+    println!("{live} streams revoked, the last byte of the last came {latest:?} later");
+    assert!(latest <= LATENCY_MAX, "{latest:?}");
+}
+
 #[tokio::test]
 async fn a_revoked_stream_ends_though_its_viewer_does_not_read() {
     let times = Times { close: Duration::from_millis(300), ..Times::default() };
@@ -43,7 +68,7 @@ async fn a_revoked_stream_ends_though_its_viewer_does_not_read() {
 }
 
 #[tokio::test]
-async fn without_the_portal_streams_go_on_for_the_grace_time_and_no_longer() {
+async fn partition() {
     let grace = Duration::from_millis(2500);
     for how in ["closes", "is silent", "errs", "says nothing sensible"] {
         let times = Times {
@@ -70,6 +95,26 @@ async fn without_the_portal_streams_go_on_for_the_grace_time_and_no_longer() {
         let (handle, nonce) = world.attached_again(&handle).await;
         world.opened(&handle, &nonce).await;
     }
+}
+
+#[tokio::test]
+async fn a_short_partition_ends_nothing_and_a_revocation_within_it_counts_afterwards() {
+    let times = Times { lease_interval: Duration::from_millis(50), ..Times::default() };
+    let world = World::with(times, Limits::default()).await;
+    let (mut viewer, mut agent, _) = world.streaming().await;
+    let (failed, mut failures) = tokio::sync::watch::channel(0);
+    world.portal.answer_with(move |path, _| {
+        failed.send_modify(|count| *count += u32::from(path == "/internal/v1/leases/renew"));
+        Answer::Json(503, serde_json::json!({}))
+    });
+    world.portal.end(STREAM, CloseReason::NotAllowed);
+    let fails = failures.wait_for(|&count| count >= 5);
+    timeout(Duration::from_secs(5), fails).await.unwrap().unwrap();
+    agent.send(&beamdesk_proto::wire::message(beamdesk_proto::wire::kind::TILES, 0, b"on")).await;
+    assert_eq!(viewer.next().await.unwrap().payload, b"on".as_slice());
+    world.portal.answer_normally();
+    let closed = timeout(Duration::from_secs(5), viewer.closed()).await.unwrap();
+    assert_eq!(closed, Some((CloseReason::NotAllowed, false)));
 }
 
 #[tokio::test]

@@ -22,6 +22,10 @@ pub(crate) const OTHER: DesktopId = DesktopId::from_u128(0x0190_0000_0000_7000_8
 pub(crate) const STREAM: StreamId = StreamId::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0003);
 pub(crate) const AGENT: &str = "g1.desk.agent.beamdesk.internal";
 pub(crate) const PORTAL_ORIGIN: &str = "https://portal.example.org";
+/// Another address of the same portal.
+pub(crate) const OTHER_PORTAL_ORIGIN: &str = "https://portal.example.net:8443";
+/// More than the tests of single streams open.
+const STREAMS_MAX: usize = 16;
 
 pub(crate) struct World {
     pub(crate) authority: Authority,
@@ -41,6 +45,10 @@ impl World {
     }
 
     pub(crate) async fn with(times: Times, limits: Limits) -> Self {
+        Self::for_streams(times, limits, STREAMS_MAX).await
+    }
+
+    pub(crate) async fn for_streams(times: Times, limits: Limits, streams_max: usize) -> Self {
         let authority = Authority::fresh();
         let agent = FakeAgent::start(authority.server(AGENT, &[ALPN_STREAM])).await;
         let grant = portal::grant(DESKTOP, STREAM, agent.address(), AGENT);
@@ -56,14 +64,14 @@ impl World {
                 Listener { socket: tls, tls: Some(authority.site("localhost")) },
             ],
             origins: Origins::new([origin.clone(), "https://desk.example.org".to_owned()]).unwrap(),
-            portal_origins: Origins::new([PORTAL_ORIGIN]).unwrap(),
+            portal_origins: Origins::new([PORTAL_ORIGIN, OTHER_PORTAL_ORIGIN]).unwrap(),
             portal_url: format!("https://{}:{}/", portal::NAME, portal.address().port())
                 .parse()
                 .unwrap(),
             portal_address: Some(portal.address()),
             tls: authority.client("gw1.gateway.beamdesk.internal"),
             limits,
-            streams_max: 16,
+            streams_max,
             times,
         };
         let shutdown = CancellationToken::new();
@@ -72,13 +80,17 @@ impl World {
     }
 
     pub(crate) async fn connect(&self) -> Answer {
+        self.connect_with("good").await
+    }
+
+    pub(crate) async fn connect_with(&self, ticket: &str) -> Answer {
         let headers = [
             ("origin", PORTAL_ORIGIN),
             ("content-type", "application/x-www-form-urlencoded"),
             ("cookie", "__Secure-bind=b1"),
         ];
-        let form = "ticket=good&lang=zh&theme=dark";
-        browser::request(self.gateway, "POST", "/connect", &headers, form).await
+        let form = format!("ticket={ticket}&lang=zh&theme=dark");
+        browser::request(self.gateway, "POST", "/connect", &headers, &form).await
     }
 
     pub(crate) async fn attach(&self, handle: &str) -> Answer {

@@ -77,6 +77,9 @@ fn granted(outcome: Result<Redeemed, RedeemError>, gateway: &GatewayName) -> Res
             warn!(gateway.name = %gateway, reason = reason.as_str(), "Refused a stream");
             return refused();
         }
+        Err(RedeemError::TooMany { retry_after }) => {
+            return HttpError::too_many(retry_after).into_response();
+        }
         Err(RedeemError::Auth(error)) => {
             warn!(gateway.name = %gateway, %error, "Could not judge a stream");
             return HttpError::unavailable().into_response();
@@ -105,7 +108,7 @@ fn granted(outcome: Result<Redeemed, RedeemError>, gateway: &GatewayName) -> Res
     .into_response()
 }
 
-/// The same for every reason.
+/// The same for every reason but too many resumes, after which the handle is still good.
 fn refused() -> Response {
     (StatusCode::FORBIDDEN, Json(Refusal { refused: true })).into_response()
 }

@@ -3,7 +3,10 @@
 use axum::extract::State;
 use beamdesk_http::Json;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{
+    ToSchema,
+    openapi::{ObjectBuilder, RefOr, Schema, Type},
+};
 
 use crate::{
     App,
@@ -22,11 +25,14 @@ pub(super) struct ChangeMe {
     theme: Option<Theme>,
 }
 
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Language {
     En,
     Zh,
+    /// What the browser asks for.
+    #[serde(rename = "")]
+    Browser,
 }
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
@@ -35,6 +41,16 @@ pub(super) enum Theme {
     System,
     Light,
     Dark,
+}
+
+impl ToSchema for Language {}
+
+/// By hand: the derive takes an empty name for none.
+impl utoipa::PartialSchema for Language {
+    fn schema() -> RefOr<Schema> {
+        let words = ObjectBuilder::new().schema_type(Type::String);
+        words.enum_values(Some(["en", "zh", ""])).into()
+    }
 }
 
 /// Changes what one prefers.
@@ -48,6 +64,7 @@ pub(super) async fn change_me(
     let language = body.language.map(|language| match language {
         Language::En => "en".to_owned(),
         Language::Zh => "zh".to_owned(),
+        Language::Browser => String::new(),
     });
     let theme = body.theme.map(|theme| match theme {
         Theme::System => "system".to_owned(),

@@ -35,7 +35,7 @@ pub(super) struct Me {
     id: UserId,
     name: String,
     role: Role,
-    /// `en` or `zh`.
+    /// `en`, `zh`, or empty: what the browser asks for.
     language: String,
     /// `system`, `light` or `dark`.
     theme: String,

@@ -47,7 +47,8 @@ pub(crate) async fn add(
         role,
         disabled: false,
         password_hash: app.auth.hash_password(password).await?,
-        language: "en".to_owned(),
+        // Until they choose: an administrator does not know what their browser asks for.
+        language: String::new(),
         theme: "system".to_owned(),
         created: app.clock.now(),
     };

@@ -58,7 +58,9 @@ async fn spec(app: &App, desktop: &Desktop, offer: Option<&Offer>) -> Result<Ser
     let node = desktop.node.clone().or_else(|| "unplaced".parse().ok());
     let node = node.ok_or_else(|| Trouble::Refused("it was not placed".to_owned()))?;
     let owner = app.store.user(desktop.owner).await.map_err(|error| unknown(error.into()))?;
-    let language = owner.map_or_else(|| "en".to_owned(), |owner| owner.language);
+    // The agent has no browser to ask.
+    let chosen = owner.map(|owner| owner.language).filter(|language| !language.is_empty());
+    let language = chosen.unwrap_or_else(|| "en".to_owned());
     let identity = app
         .authority
         .agent_identity(desktop.id, desktop.generation)

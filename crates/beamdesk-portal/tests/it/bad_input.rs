@@ -79,6 +79,7 @@ async fn a_table_of_it() {
             "password_too_long",
         ),
         (Method::PATCH, "me".into(), Some(json!({ "language": "fr" })), 400, "bad_json"),
+        (Method::PATCH, "me".into(), Some(json!({ "language": "browser" })), 400, "bad_json"),
         (Method::POST, "desktops".into(), desktop("", "sim-desktop", "small"), 400, "invalid_name"),
         (
             Method::POST,

@@ -5,6 +5,7 @@ mod authz_matrix;
 mod bad_input;
 mod browser;
 mod desktops;
+mod language;
 mod lifecycle;
 mod lifecycle_cases;
 mod openapi;

@@ -3,7 +3,10 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::{browser::Browser, system::System};
+use crate::{
+    browser::Browser,
+    system::{System, gateway},
+};
 
 /// A granted stream of this browser's desktop.
 async fn stream(system: &System, browser: &mut Browser, desktop: &str) -> Value {
@@ -98,6 +101,38 @@ async fn a_ticket_works_once_and_for_its_browser_alone() {
     assert!(grant["address"].as_str().unwrap().ends_with(":7000"));
     let answer = system.internal("/internal/v1/tickets/redeem", &body).await;
     assert_eq!(answer, (403, refused), "once");
+    system.stop().await;
+}
+
+#[tokio::test]
+async fn too_many_resumes_are_told_from_refusals() {
+    let system = System::start().await;
+    let mut root = system.administrator().await;
+    let desktop = root.ready_desktop("x").await;
+    let mut grant = stream(&system, &mut root, &desktop).await;
+    let path = "/internal/v1/streams/resume";
+    let bind = root.cookies["__Secure-bind"].clone();
+    for _ in 0..10 {
+        let body = json!({ "handle": grant["handle"], "bind": bind });
+        let (status, next) = system.internal(path, &body).await;
+        assert_eq!(status, 200, "{next}");
+        grant = next;
+    }
+    let body = json!({ "handle": grant["handle"], "bind": bind });
+    let identity = system.authority().gateway_identity(&gateway()).unwrap();
+    let answer = system.internal_text(&identity, path, &body).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 429 "), "{answer}");
+    assert!(answer.to_ascii_lowercase().contains("\r\nretry-after: 10\r\n"), "{answer}");
+    assert_eq!(ended(&system, &grant).await, Value::Null, "the stream goes on");
+    // Everything else is the one refusal, also now: to another browser, and to nobody's handle.
+    for body in [
+        json!({ "handle": "x", "bind": bind }),
+        json!({ "handle": grant["handle"], "bind": "A".repeat(43) }),
+        json!({ "handle": grant["handle"], "bind": bind }),
+    ] {
+        let answer = system.internal(path, &body).await;
+        assert_eq!(answer, (403, json!({ "refused": true })), "{body}");
+    }
     system.stop().await;
 }
 

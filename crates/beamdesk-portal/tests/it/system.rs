@@ -202,6 +202,19 @@ impl System {
         path: &str,
         body: &Value,
     ) -> io::Result<(u16, Value)> {
+        let answer = self.internal_text(identity, path, body).await?;
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Ok((status, serde_json::from_str(body).unwrap_or(Value::Null)))
+    }
+
+    /// The whole answer, with its head.
+    pub(crate) async fn internal_text(
+        &self,
+        identity: &beamdesk_auth::Identity,
+        path: &str,
+        body: &Value,
+    ) -> io::Result<String> {
         let config = self.authority.client_config(identity, &[]).unwrap();
         let tcp = TcpStream::connect(self.internal).await.unwrap();
         let name = ServerName::try_from(PORTAL_SERVER_NAME).unwrap();
@@ -215,10 +228,7 @@ impl System {
         stream.write_all(format!("{head}{body}").as_bytes()).await?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).await?;
-        let answer = String::from_utf8(answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Ok((status, serde_json::from_str(body).unwrap_or(Value::Null)))
+        Ok(String::from_utf8(answer).unwrap())
     }
 
     pub(crate) fn authority(&self) -> &Authority {

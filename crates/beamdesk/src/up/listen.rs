@@ -42,10 +42,8 @@ pub(super) async fn listen(
         origins.push(pair("https", host, &https, &gateway_https)?);
     }
     let plain = |socket| beamdesk_portal::Listener { socket, tls: None };
-    let portal = vec![
-        plain(http),
-        beamdesk_portal::Listener { socket: https, tls: Some(Arc::clone(tls)) },
-    ];
+    let portal =
+        vec![plain(http), beamdesk_portal::Listener { socket: https, tls: Some(Arc::clone(tls)) }];
     let gateway = vec![
         beamdesk_gateway::Listener { socket: gateway_http, tls: None },
         beamdesk_gateway::Listener { socket: gateway_https, tls: Some(Arc::clone(tls)) },
@@ -53,12 +51,21 @@ pub(super) async fn listen(
     Ok(Public { portal, gateway, origins })
 }
 
-fn pair(scheme: &str, host: &str, portal: &TcpListener, gateway: &TcpListener) -> Result<OriginPair> {
+fn pair(
+    scheme: &str,
+    host: &str,
+    portal: &TcpListener,
+    gateway: &TcpListener,
+) -> Result<OriginPair> {
     let origin = |socket: &TcpListener| -> Result<String> {
         let port = socket.local_addr()?.port();
         // As browsers write it: the scheme's own port is left out.
         let own = if scheme == "https" { 443 } else { 80 };
-        Ok(if port == own { format!("{scheme}://{host}") } else { format!("{scheme}://{host}:{port}") })
+        Ok(if port == own {
+            format!("{scheme}://{host}")
+        } else {
+            format!("{scheme}://{host}:{port}")
+        })
     };
     Ok(OriginPair { portal: origin(portal)?, gateway: origin(gateway)? })
 }

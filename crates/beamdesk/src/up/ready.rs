@@ -48,7 +48,9 @@ impl Ready {
             println!("  not protected      {}: {}", protection.code, protection.detail);
         }
         if let Some(link) = &self.setup_link {
-            println!("\nFirst, make the administrator's account. This link works once:\n\n  {link}");
+            println!(
+                "\nFirst, make the administrator's account. This link works once:\n\n  {link}"
+            );
         }
         println!("\nCtrl-C stops everything; the next start finds it as it was.\n");
         std::io::stdout().flush()?;

@@ -1,0 +1,82 @@
+// What goes wrong under a viewer: told plainly, nothing else disturbed, and over as soon as it can be.
+import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
+import { after, before, test } from 'node:test';
+import { en } from '../src/text/en.ts';
+import { connect, exact, loggedIn, ready } from './desktop.mjs';
+import { System, browser, eventually } from './system.mjs';
+
+let system, chrome, context, api, page, id;
+
+before(async () => {
+  system = await System.start();
+  ({ chrome, context } = await browser());
+  ({ api, page } = await loggedIn(system, context));
+  ({ id } = await api.create());
+  await ready(api, id);
+  await connect(page, id);
+});
+after(async () => {
+  await chrome?.close();
+  await system?.end();
+});
+
+test('sec_ws::cswsh: a page of another origin gets no stream, cookies or not', async () => {
+  const foreign = createServer((_, response) =>
+    response.setHeader('Content-Type', 'text/html').end('<p>foreign</p>'),
+  );
+  await new Promise((done) => foreign.listen(0, '127.0.0.1', done));
+  try {
+    const evil = await context.newPage();
+    // The same host, so that the browser sends the cookies along: only the Origin tells.
+    await evil.goto(`http://localhost:${foreign.address().port}/`);
+    const opened = await evil.evaluate(
+      (url) =>
+        new Promise((done) => {
+          const socket = new WebSocket(url);
+          socket.onopen = () => done(true);
+          socket.onerror = () => done(false);
+        }),
+      `${system.gateway.replace('http', 'ws')}/d/${id}/stream`,
+    );
+    assert.equal(opened, false);
+    await evil.close();
+    assert.equal(
+      await page.evaluate(() => window.beamdesk.state),
+      'exact',
+      'the own stream goes on',
+    );
+  } finally {
+    foreign.close();
+  }
+});
+
+test('the whole server dies: the viewer says so, comes back by itself, and programs still run', async () => {
+  const [agent] = system.processes('Xvfb');
+  await system.down('SIGKILL');
+  await page.waitForFunction(() => window.beamdesk.state === 'offline');
+  await system.up();
+  await exact(page, 30_000);
+  assert.deepEqual(system.processes('Xvfb'), [agent], 'the same X server');
+});
+
+test('the desktop dies under the viewer: it is told, and the desktop comes back', async () => {
+  const { generation } = await api.desktop(id);
+  process.kill(system.processes('Xvfb')[0], 'SIGKILL');
+  await page
+    .getByText(en.viewer.reasons.desktop_gone)
+    .or(page.getByText(en.viewer.reasons.agent_lost))
+    .first()
+    .waitFor();
+  await eventually('a new server for the same desktop', async () => {
+    const desktop = await api.desktop(id);
+    return desktop.phase === 'ready' && desktop.generation > generation;
+  });
+  await page.goto(`${system.portal}/`);
+  await connect(page, id);
+});
+
+test('deleting a desktop ends its viewer within five seconds and says why', async () => {
+  await api.ask('DELETE', `/api/v1/desktops/${id}`);
+  await page.getByText(en.viewer.reasons.desktop_gone).waitFor({ timeout: 5000 });
+});

@@ -1,0 +1,312 @@
+/**
+ * Text that a guest or another user chose is shown as text.
+ *
+ * Each place is shown twice: with harmless marks, and with hostile texts where the marks were. Both
+ * must be made of the very same elements and attributes, and hold the texts unchanged.
+ */
+import { type Component, flushSync, mount, unmount } from 'svelte';
+import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+
+import type {
+  Desktop,
+  Image,
+  Me,
+  Node,
+  Offers,
+  Protection,
+  Size,
+  User,
+  Waiting,
+} from '../../src/api/client';
+import { ApiError } from '../../src/api/client';
+import App from '../../src/App.svelte';
+import Desktops from '../../src/pages/Desktops.svelte';
+import Hosts from '../../src/pages/admin/Hosts.svelte';
+import Images from '../../src/pages/admin/Images.svelte';
+import SetPassword from '../../src/pages/admin/SetPassword.svelte';
+import Sizes from '../../src/pages/admin/Sizes.svelte';
+import Users from '../../src/pages/admin/Users.svelte';
+import NewDesktop from '../../src/pages/NewDesktop.svelte';
+import { router } from '../../src/router.svelte';
+import { session } from '../../src/session.svelte';
+import type { Parts, Stream } from '../../src/stream/browser';
+import type { View } from '../../src/stream/session';
+import { words } from '../../src/text/words.svelte';
+import Failed from '../../src/ui/Failed.svelte';
+import Viewer from '../../src/viewer/Viewer.svelte';
+import { hostile } from './hostile';
+import { parts } from './look';
+
+const portal = vi.hoisted(() => ({ answers: new Map<string, unknown>() }));
+const viewer = vi.hoisted(() => ({ started: null as Parts | null }));
+
+vi.mock('../../src/api/client', async (original) => ({
+  ...(await original<typeof import('../../src/api/client')>()),
+  client: {
+    GET: (path: string) =>
+      Promise.resolve({ data: portal.answers.get(path), response: { ok: true } }),
+  },
+}));
+
+vi.mock('../../src/stream/browser', () => ({
+  startStream: (parts: Parts) => {
+    viewer.started = parts;
+    const stream: Partial<Stream> = { isOneToOne: true, stop: () => undefined };
+    return Promise.resolve(stream);
+  },
+}));
+
+class FakeEventSource extends EventTarget {
+  static latest: FakeEventSource | null = null;
+  readonly readyState = 1;
+  onerror: (() => void) | null = null;
+
+  constructor() {
+    super();
+    FakeEventSource.latest = this;
+  }
+
+  tell(desktops: Desktop[]): void {
+    this.dispatchEvent(new MessageEvent('desktops', { data: JSON.stringify({ desktops }) }));
+  }
+
+  close(): void {
+    this.onerror = null;
+  }
+}
+
+const THEN = '2026-03-01T08:00:00Z';
+const MARK = /~(\d+)~/g;
+const marks = hostile.map((_, index) => `~${index}~`);
+
+const me: Me = { id: 'm', name: 'ada', role: 'administrator', language: 'en', theme: 'system' };
+
+/** Shows a page, does what there is to do with it, and says what it was made of. */
+async function shown<P extends Record<string, unknown>>(
+  page: Component<P>,
+  props: P,
+  act: (target: HTMLElement) => string[] = parts,
+): Promise<string[]> {
+  const target = document.createElement('div');
+  document.body.append(target);
+  const component = mount(page as Component, { target, props });
+  flushSync();
+  await vi.advanceTimersByTimeAsync(0);
+  flushSync();
+  const found = [...act(target), `title ${document.title}`];
+  await unmount(component);
+  target.remove();
+  return found;
+}
+
+/** The first thing that differs: a list of all is no help. */
+function difference(seen: readonly string[], expected: readonly string[]): string | null {
+  const at = expected.findIndex((part, index) => part !== seen[index]);
+  if (at >= 0) return `${seen[at] ?? 'nothing'} instead of ${expected[at] ?? 'nothing'}`;
+  return seen.length === expected.length ? null : `${seen[expected.length] ?? ''} more`;
+}
+
+/** Shows the same with marks and with hostile texts. */
+async function compare(show: (texts: readonly string[]) => Promise<string[]>): Promise<void> {
+  const harmless = await show(marks);
+  const told = new Set(harmless.flatMap((part) => part.match(MARK) ?? []));
+  expect(told.size, 'every text is shown').toBe(marks.length);
+  const expected = harmless.map((part) =>
+    part.replace(MARK, (_, index: string) => hostile[Number(index)] ?? ''),
+  );
+  expect(difference(await show(hostile), expected)).toBeNull();
+}
+
+const sizeOf = (id: string, name: string): Size => ({
+  id,
+  name,
+  vcpus: 2,
+  memory_mib: 4096,
+  disk_gib: 20,
+  enabled: true,
+});
+
+function desktopOf(text: string, index: number): Desktop {
+  const phase = (['failed', 'pending', 'ready'] as const)[index % 3] ?? 'ready';
+  return {
+    id: `desktop-${index}`,
+    name: text,
+    owner: { id: 'o', name: text },
+    image: { id: 'i', name: text },
+    size: sizeOf('s', text),
+    node: text,
+    goal: 'running',
+    phase,
+    phase_since: THEN,
+    created: THEN,
+    generation: 1,
+    failure: { code: 'build_failed', detail: text },
+    waiting: phase === 'pending' ? [{ code: text as Waiting['code'], nodes: 2 }] : null,
+    may: {
+      connect: true,
+      start: false,
+      stop: true,
+      restart: true,
+      retry: false,
+      remove: true,
+      rename: true,
+    } as Desktop['may'],
+  };
+}
+
+const link = { kind: 'open' } as const;
+const viewOf = (text: string): View => ({
+  link,
+  exact: 'exact',
+  desktopName: text,
+  userName: text,
+  size: { width: 128, height: 96 },
+  refusedBeyond: null,
+  layouts: ['us', text],
+  notice: text,
+});
+
+// Hundreds of cards take a while without a real browser.
+describe('sec_xss guest_strings', { timeout: 60_000 }, () => {
+  beforeAll(() => {
+    expect(new Set(hostile).size).toBe(hostile.length);
+    expect(hostile.length).toBeGreaterThanOrEqual(500);
+  });
+
+  beforeEach(() => {
+    vi.useFakeTimers({ now: Date.parse(THEN) + 60_000 });
+    vi.stubGlobal('EventSource', FakeEventSource);
+    session.begun(me);
+  });
+
+  afterEach(() => {
+    vi.useRealTimers();
+    vi.unstubAllGlobals();
+    expect('__pwned' in window).toBe(false);
+    document.title = '';
+  });
+
+  it('in the cards of desktops, their dialogs and their failures', async () => {
+    await compare((texts) =>
+      shown(Desktops, { all: true }, (target) => {
+        FakeEventSource.latest?.tell(texts.map(desktopOf));
+        flushSync();
+        expect(target.querySelectorAll('article').length).toBe(texts.length);
+        // The last action of each card is to delete it; the pencil renames it.
+        for (const card of target.querySelectorAll('article')) {
+          card.querySelector<HTMLButtonElement>('.pencil')?.click();
+          [...card.querySelectorAll<HTMLButtonElement>('.others button')].at(-1)?.click();
+        }
+        flushSync();
+        expect(target.querySelectorAll('dialog[open]').length).toBe(2 * texts.length);
+        return parts(target);
+      }),
+    );
+  });
+
+  it('in the viewer’s title, notices and keyboard layouts', async () => {
+    await compare((texts) =>
+      shown(Viewer, { desktop: 'd' }, (target) => {
+        return texts.flatMap((text) => {
+          viewer.started?.listener.changed(viewOf(text));
+          flushSync();
+          const isNamed = document.head.textContent.includes(words.t.viewer.title(text));
+          return [...parts(target), `in the title: ${String(isNamed)}`];
+        });
+      }),
+    );
+  });
+
+  it('in the list of users, and where they get a password', async () => {
+    const userOf = (name: string, index: number): User => ({
+      id: `user-${index}`,
+      name,
+      role: 'user',
+      disabled: false,
+      created: THEN,
+    });
+    await compare((texts) => {
+      portal.answers.set('/api/v1/users', { users: texts.map(userOf) });
+      return shown(Users, { me });
+    });
+    await compare(async (texts) => {
+      const all = texts.map((name, index) =>
+        shown(SetPassword, { open: true, user: userOf(name, index) }),
+      );
+      return (await Promise.all(all)).flat();
+    });
+  });
+
+  it('in a person’s own name', async () => {
+    await compare((texts) => {
+      router.go('/account');
+      return shown(App, {}, (target) => {
+        return texts.flatMap((name) => {
+          session.begun({ ...me, name });
+          flushSync();
+          return parts(target);
+        });
+      });
+    });
+  });
+
+  it('in hosts and protections', async () => {
+    const nodeOf = (name: string): Node => ({
+      name,
+      vcpus: 8,
+      vcpus_used: 2,
+      memory_mib: 8192,
+      memory_mib_used: 1024,
+      disk_gib: 100,
+      disk_gib_used: 20,
+      gpus: 0,
+      gpus_free_mib: [],
+      enabled: true,
+    });
+    const wallOf = (text: string): Protection => ({ code: text, detail: text, in_force: false });
+    await compare((texts) => {
+      const answer = { nodes: texts.map(nodeOf), protections: texts.map(wallOf) };
+      portal.answers.set('/api/v1/nodes', answer);
+      return shown(Hosts, {});
+    });
+  });
+
+  it('in images and sizes, where they are managed and where they are chosen', async () => {
+    const imageOf = (text: string): Image => ({
+      id: text,
+      name: text,
+      description: text,
+      enabled: true,
+    });
+    await compare((texts) => {
+      portal.answers.set('/api/v1/images', { images: texts.map(imageOf) });
+      return shown(Images, {});
+    });
+    await compare((texts) => {
+      portal.answers.set('/api/v1/sizes', { sizes: texts.map((text) => sizeOf(text, text)) });
+      return shown(Sizes, {});
+    });
+    await compare((texts) => {
+      const offers: Offers = {
+        images: texts.map(imageOf),
+        sizes: texts.map((text) => ({
+          size: sizeOf(text, text),
+          fits_now: false,
+          misfits: [{ code: text as Waiting['code'], nodes: 1 }],
+        })),
+        free: { vcpus: 1, memory_mib: 1, disk_gib: 1, gpus: 0 },
+        quota: { desktops: 0, desktops_max: 3 },
+        protections: [],
+      };
+      portal.answers.set('/api/v1/offers', offers);
+      return shown(NewDesktop, {});
+    });
+  });
+
+  it('in what is said of a failed request', async () => {
+    await compare(async (texts) => {
+      const all = texts.map((text) => shown(Failed, { error: new ApiError(text, text) }));
+      return (await Promise.all(all)).flat();
+    });
+  });
+});
