@@ -6,12 +6,16 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 
 use crate::{
+    packages,
     run::{cargo, root},
     web,
 };
 
 #[derive(Args)]
 pub(crate) struct Arguments {
+    /// Install missing packages without asking.
+    #[arg(long, global = true)]
+    yes: bool,
     #[command(subcommand)]
     what: What,
 }
@@ -42,6 +46,7 @@ enum What {
 }
 
 pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
+    packages::install(packages::For::Benchmarks, arguments.yes)?;
     match &arguments.what {
         What::Media { json } => {
             let mut step = cargo()

@@ -12,8 +12,15 @@ use crate::{
 const OPENAPI: &str = "web/openapi.json";
 const SCHEMA: &str = "web/src/api/schema.ts";
 
-/// Writes the OpenAPI document and the TypeScript schema; with `check` only compares.
+/// Writes the protocol's golden vectors, the OpenAPI document and the TypeScript schema; with `check` only compares.
 pub(crate) fn generate(check: bool) -> Result<()> {
+    if !check {
+        // With `check` the tests themselves compare them.
+        cargo()
+            .args(["test", "--quiet", "--package", "beamdesk-proto"])
+            .env("BEAMDESK_BLESS", "1")
+            .run()?;
+    }
     let document =
         cargo().args(["run", "--quiet", "--package", "beamdesk", "--", "openapi"]).output()?;
     write(OPENAPI, &document, check)?;

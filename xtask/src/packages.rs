@@ -14,6 +14,8 @@ use crate::run::Step;
 pub(crate) enum For {
     Running,
     Testing,
+    /// The peers that benchmarks measure beside us.
+    Benchmarks,
 }
 
 struct Package {
@@ -62,11 +64,23 @@ const TESTING: &[Package] = &[
     package("tesseract-ocr", "reads what was typed off the canvas"),
 ];
 
+/// For the benchmarks, beside all of the above.
+const BENCHMARKS: &[Package] = &[
+    package("tigervnc-standalone-server", "the peer's X server"),
+    package("websockify", "the peer's gateway"),
+    package("libx11-dev", "compiles the latency probe"),
+    package("libxext-dev", "compiles the latency probe"),
+    package("python3", "runs the latency probe"),
+];
+
 /// Installs what is missing: asks first unless `yes`.
 pub(crate) fn install(purpose: For, yes: bool) -> Result<()> {
     let mut wanted: Vec<&Package> = RUNNING.iter().collect();
-    if purpose == For::Testing {
+    if purpose != For::Running {
         wanted.extend(TESTING);
+    }
+    if purpose == For::Benchmarks {
+        wanted.extend(BENCHMARKS);
     }
     if !Path::new("/usr/bin/dpkg-query").exists() {
         eprintln!("This is not a Debian system. These programs are needed (Debian's names):");

@@ -29,7 +29,7 @@ pub struct Node {
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Protection {
     /// Stable word: `user_id`, `mount_namespace`, `pid_namespace`, `ipc_namespace`,
-    /// `network_namespace`, `memory_limit`, `cpu_limit`.
+    /// `network_namespace`, `memory_limit`, `cpu_limit`, `task_limit`, `disk_limit`.
     pub code: String,
     pub in_force: bool,
     /// What it is made of, or why it cannot be had, for an administrator.
