@@ -28,25 +28,29 @@ async function crash() {
 
 /** Processes, mounts, control groups and folders that belong to this system's desktops. */
 function leftovers() {
-  const found = [];
-  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
-    try {
-      const line = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
-      if (Number(pid) !== system.process.pid && line.includes(system.data))
-        found.push(`process ${pid} ${line}`);
-    } catch {
-      // Ended while we looked.
-    }
-  }
+  const found = system.belongings().map((pid) => `process ${pid}`);
   const mounts = readFileSync('/proc/self/mountinfo', 'utf8').split('\n');
   found.push(...mounts.filter((line) => line.includes(system.data)));
+  const groups = execFileSync('find', [
+    '/sys/fs/cgroup',
+    '-mindepth',
+    '2',
+    '-type',
+    'd',
+    '-path',
+    `*${system.mark()}/*`,
+  ]);
+  found.push(
+    ...groups
+      .toString()
+      .split('\n')
+      .filter(Boolean)
+      .map((path) => `group ${path}`),
+  );
   const sandboxes = join(system.data, 'sandboxes');
   if (existsSync(sandboxes)) {
-    found.push(
-      ...readdirSync(sandboxes)
-        .filter((name) => /^[0-9a-f-]{36}$/.test(name))
-        .map((name) => `folder ${name}`),
-    );
+    const folders = readdirSync(sandboxes).filter((name) => /^[0-9a-f-]{36}$/.test(name));
+    found.push(...folders.map((name) => `folder ${name}`));
   }
   return found;
 }

@@ -252,7 +252,7 @@ for (const [language, words] of Object.entries({ en, zh })) {
       assert.match(await readCanvas(viewer, system.data), /beam\s*line\s*42/i);
     });
 
-    test('nothing secret is in the browser’s storage, in a URL or in what is kept', async () => {
+    test('sec_browser::storage_empty, sec_leak::corpus_scan: no secret in storage, URLs, logs or files', async () => {
       const all = await context.cookies();
       for (const cookie of all) {
         if (cookie.name.startsWith('beamdesk-')) continue; // language and appearance

@@ -128,7 +128,7 @@ export class System {
       } catch {
         continue;
       }
-      if (!program.endsWith('/Xvfb') || !this.owns(Number(pid))) continue;
+      if (!program.endsWith('/Xvfb') || !this.owns(pid)) continue;
       const inside = `/proc/${pid}/root`;
       const socket = readdirSync(`${inside}/tmp/.X11-unix`)[0];
       const auth = inside + line[line.indexOf('-auth') + 1];
@@ -168,26 +168,43 @@ export class System {
 
   /** Processes of this system's desktops that run a program of this name. */
   processes(name) {
-    return readdirSync('/proc')
-      .filter((pid) => /^\d+$/.test(pid))
-      .map(Number)
-      .filter((pid) => {
-        try {
-          return readlinkSync(`/proc/${pid}/exe`).endsWith(`/${name}`) && this.owns(pid);
-        } catch {
-          return false;
-        }
-      });
+    return this.belongings().filter((pid) => {
+      try {
+        return readlinkSync(`/proc/${pid}/exe`).endsWith(`/${name}`);
+      } catch {
+        return false;
+      }
+    });
   }
 
-  /** Whether a process descends from a supervisor of this system's data folder. */
+  /** All processes that this system started, also when their parents have died meanwhile. */
+  belongings() {
+    return readdirSync('/proc')
+      .filter((pid) => /^\d+$/.test(pid) && Number(pid) !== this.process.pid)
+      .filter((pid) => this.owns(pid))
+      .map(Number);
+  }
+
+  /** The mark that the sandbox driver puts on everything it starts. */
+  mark() {
+    const file = join(this.data, 'sandboxes/.deployment');
+    return existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : undefined;
+  }
+
   owns(pid) {
-    for (let at = pid; at > 1;) {
-      const line = readFileSync(`/proc/${at}/cmdline`, 'utf8');
-      if (line.includes(this.data)) return true;
-      at = Number(readFileSync(`/proc/${at}/stat`, 'utf8').split(') ')[1].split(' ')[1]);
+    const mark = this.mark();
+    if (mark === undefined) return false;
+    try {
+      const told =
+        readFileSync(`/proc/${pid}/cmdline`, 'utf8') + readFileSync(`/proc/${pid}/environ`, 'utf8');
+      if (told.includes(mark)) return true;
+      // A supervisor holds its desktop's lock.
+      return readdirSync(`/proc/${pid}/fd`).some((fd) =>
+        readlinkSync(`/proc/${pid}/fd/${fd}`).startsWith(join(this.data, 'sandboxes/')),
+      );
+    } catch {
+      return false; // Ended while we looked.
     }
-    return false;
   }
 }
 

@@ -17,7 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cloud", &["types"]),
     ("auth", &["types", "store"]),
     ("media", &["types", "proto"]),
-    ("http", &["types"]),
+    ("http", &[]),
     ("portal", &["types", "sched", "store", "cloud", "auth", "http"]),
     ("gateway", &["types", "proto", "http"]),
     ("agent", &["types", "proto", "media"]),

@@ -1,6 +1,7 @@
 //! HTTP only: routes, extractors, bodies, statuses. Decisions are in `app`.
 
 mod audit;
+mod bind;
 mod desktops;
 mod error;
 mod events;

@@ -611,7 +611,7 @@ export interface components {
         Protection: {
             /**
              * @description Stable word: `user_id`, `mount_namespace`, `pid_namespace`, `ipc_namespace`,
-             *     `network_namespace`, `memory_limit`, `cpu_limit`.
+             *     `network_namespace`, `memory_limit`, `cpu_limit`, `task_limit`, `disk_limit`.
              */
             code: string;
             /** @description What it is made of, or why it cannot be had, for an administrator. */

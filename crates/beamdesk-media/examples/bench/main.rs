@@ -43,7 +43,7 @@ fn main() -> anyhow::Result<()> {
 
     figures.print()?;
     if let Some(file) = json_file {
-        let command = "cargo run --release -p beamdesk-media --example bench";
+        let command = "cargo xtask bench media";
         std::fs::write(&file, figures.json(command)).with_context(|| file)?;
     }
     Ok(())
@@ -240,13 +240,11 @@ impl Figures {
         Ok(())
     }
 
+    /// One object per figure.
     fn json(&self, command: &str) -> String {
-        let line = |(name, value, unit, n): &(String, f64, &str, usize)| {
-            json!({ "name": name, "value": value, "unit": unit, "n": n, "command": command })
-                .to_string()
-                + "\n"
-        };
-        self.0.iter().map(line).collect()
+        let object = |(name, value, unit, n): &(String, f64, &str, usize)| json!({ "name": name, "value": value, "unit": unit, "n": n, "command": command });
+        let figures: Vec<_> = self.0.iter().map(object).collect();
+        json!(figures).to_string()
     }
 }
 

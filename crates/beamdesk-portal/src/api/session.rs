@@ -4,11 +4,11 @@ use std::net::IpAddr;
 
 use axum::{
     extract::State,
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
 use beamdesk_auth::Login;
-use beamdesk_http::{Cookie, HttpError, Json, SameSite};
+use beamdesk_http::{Cookie, Json, SameSite};
 use beamdesk_types::{Role, UserId};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -18,9 +18,9 @@ use utoipa::ToSchema;
 use crate::{
     App, PortalError,
     api::{
+        bind::{Bind, set_cookie},
         error::{Answer, Errors},
         extract::{From, SESSION_COOKIE, User},
-        tickets::set_bind,
     },
     app::audit,
 };
@@ -119,7 +119,7 @@ pub(super) async fn begun(app: &App, headers: &HeaderMap, login: &Login) -> Answ
     let cookie = session_cookie(login.token.expose());
     let max_age = std::time::Duration::try_from(left).unwrap_or_default();
     set_cookie(&mut response, &Cookie { max_age: Some(max_age), ..cookie });
-    set_bind(app, headers, &mut response)?;
+    Bind::of(headers)?.set(app, &mut response);
     Ok(response)
 }
 
@@ -132,15 +132,6 @@ pub(super) async fn me(app: &App, id: UserId) -> Result<Me, PortalError> {
 /// `Lax`, because a link from elsewhere must find the person logged in.
 fn session_cookie(value: &str) -> Cookie<'_> {
     Cookie { same_site: SameSite::Lax, ..Cookie::new(SESSION_COOKIE, value) }
-}
-
-pub(super) fn set_cookie(response: &mut Response, cookie: &Cookie<'_>) {
-    match cookie.header() {
-        Some(value) => {
-            response.headers_mut().append(header::SET_COOKIE, value);
-        }
-        None => *response = HttpError::internal().into_response(),
-    }
 }
 
 fn text(address: IpAddr) -> String {
