@@ -302,12 +302,8 @@ for (const [language, words] of Object.entries({ en, zh })) {
       assert.ok(Date.now() - began <= 5000, `${Date.now() - began} ms`);
       assert.deepEqual(await violations(viewer), []);
       await viewer.reload();
-      await viewer.waitForTimeout(500);
-      assert.notEqual(
-        await viewer.evaluate(() => window.beamdesk?.state),
-        'exact',
-        'the handle is dead too',
-      );
+      // The handle is dead too.
+      await viewer.getByText(words.viewer.reasons.refused).waitFor();
     });
 
     test('the desktop is deleted', async () => {
