@@ -7,14 +7,17 @@ import svelteConfig from './svelte.config.js';
 const NO_FRAMEWORK = 'stream/ is plain TypeScript: any page can use it, whatever it is made with.';
 
 export default defineConfig(
-  { ignores: ['dist/', 'node_modules/', 'src/api/schema.ts'] },
+  // AssemblyScript is no TypeScript.
+  { ignores: ['dist/', 'node_modules/', 'src/api/schema.ts', 'src/stream/wasm/'] },
   ...ts.configs.strictTypeChecked,
   ...ts.configs.stylisticTypeChecked,
   ...svelte.configs.recommended,
   {
     languageOptions: {
       parserOptions: {
-        projectService: { allowDefaultProject: ['eslint.config.js', 'svelte.config.js'] },
+        projectService: {
+          allowDefaultProject: ['eslint.config.js', 'svelte.config.js', 'build/wasm.js'],
+        },
         tsconfigRootDir: import.meta.dirname,
         extraFileExtensions: ['.svelte'],
       },
@@ -59,8 +62,8 @@ export default defineConfig(
     },
   },
   {
-    // End-to-end tests and benchmarks: plain scripts that Node.js runs as they are, and that print.
-    files: ['e2e/**', 'bench/**'],
+    // End-to-end tests, benchmarks, build steps: plain scripts that Node.js runs as they are.
+    files: ['e2e/**', 'bench/**', 'build/**'],
     extends: [ts.configs.disableTypeChecked],
     languageOptions: { parserOptions: { projectService: false } },
     rules: { 'no-console': 'off', '@typescript-eslint/no-empty-function': 'off' },

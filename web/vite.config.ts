@@ -1,15 +1,21 @@
 import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { defineConfig } from 'vitest/config';
 
+import { wasm } from './build/wasm.js';
+
 export default defineConfig({
-  plugins: [svelte()],
+  plugins: [wasm(), svelte()],
+  // The viewer's worker loads parts of itself only when it needs them.
+  worker: { format: 'es', plugins: () => [wasm()] },
   build: {
     target: 'es2022',
     assetsDir: 'assets',
     // Our content security policy refuses data: URLs for scripts and fonts.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
-    rolldownOptions: { input: { index: 'index.html', viewer: 'viewer.html' } },
+    rolldownOptions: {
+      input: { index: 'index.html', viewer: 'viewer.html', player: 'player.html' },
+    },
   },
   test: {
     silent: 'passed-only',

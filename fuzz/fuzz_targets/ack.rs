@@ -1,10 +1,7 @@
-//! An acknowledgement that can be read is written the same.
+//! Runs the check of the same name.
 #![no_main]
 
-use beamdesk_proto::wire::Ack;
+#[path = "../checks/ack.rs"]
+mod ack;
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    if let Ok(ack) = Ack::decode(bytes) {
-        assert_eq!(ack.encode(), bytes);
-    }
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ack::check(bytes));

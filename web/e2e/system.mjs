@@ -261,7 +261,7 @@ export function xPicture(display) {
 export async function canvasPicture(page) {
   const { width, height, base64 } = await page.evaluate(async () => {
     const canvas = document.querySelector('#picture');
-    const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+    const { data } = await window.beamdesk.pixels(0, 0, canvas.width, canvas.height);
     const rgb = new Uint8Array((data.length / 4) * 3);
     for (let i = 0, o = 0; i < data.length; i += 4) {
       rgb[o++] = data[i];

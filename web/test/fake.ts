@@ -1,10 +1,12 @@
 /** A world for a session without browser, network or time: everything is done by hand. */
-import type { Attach } from '../src/stream/attach';
-import type { Surface } from '../src/stream/canvas';
-import { loadHash } from '../src/stream/hash';
+import type { Attach, RecordingPolicy } from '../src/stream/attach';
 import type { Picture, Pixels, Rect } from '../src/stream/picture';
-import { HEADER_BYTES, Kind, type ViewerMessage } from '../src/stream/proto';
-import { type Host, Session, type Socket, type View } from '../src/stream/session';
+import { PixelCode } from '../src/stream/pixels';
+import { HEADER_BYTES, Kind, type VideoCodec, type ViewerMessage } from '../src/stream/proto';
+import { type Host, type Sample, Session, type Socket, type View } from '../src/stream/session';
+import { type SliceChange, SliceDecoder } from '../src/stream/slices';
+import type { DecodedFrame, Prepared, Surface } from '../src/stream/surface';
+import type { Chunk, Codecs, Decoder, DecoderEvents } from '../src/stream/video';
 import { Zstd } from '../src/stream/zstd';
 import { message } from './bytes';
 
@@ -22,7 +24,9 @@ export class FakeSocket implements Socket {
   }
 
   close(): void {
+    if (this.isClosed) return;
     this.isClosed = true;
+    queueMicrotask(() => this.onclose?.(new Event('close') as CloseEvent));
   }
 
   receive(data: unknown): void {
@@ -52,6 +56,12 @@ export class FakeSurface implements Surface {
   #pixels = new Uint32Array(0);
   #width = 0;
   draws = 0;
+  /** What was taken from decoded pictures. */
+  readonly areas: Rect[] = [];
+  /** Cannot take decoded pictures. */
+  refuses = false;
+  /** Decoded pictures that wait to be painted. */
+  prepared = 0;
   /** Every pixel read is changed. */
   isAltered = false;
 
@@ -71,7 +81,69 @@ export class FakeSurface implements Surface {
     }
   }
 
-  read({ x, y, width, height }: Rect): Pixels {
+  /** A fake frame is one colour. */
+  prepare(frame: DecodedFrame, area: Rect): Promise<Prepared> {
+    if (!(frame instanceof FakeFrame)) throw new TypeError('a real frame in a fake world');
+    const { colour } = frame;
+    frame.close();
+    this.areas.push(area);
+    if (this.refuses) return Promise.reject(new Error('no such format'));
+    this.prepared++;
+    const drop = () => {
+      this.prepared--;
+    };
+    const buffer = new Uint32Array([colour]).buffer;
+    return Promise.resolve({ area, buffer, frame: null, drop });
+  }
+
+  paint(prepared: Prepared, x: number, y: number, rects: readonly Rect[]): void {
+    const colour = new Uint32Array(prepared.buffer ?? new ArrayBuffer(4))[0] ?? 0;
+    for (const rect of rects) {
+      for (let row = y + rect.y; row < y + rect.y + rect.height; row++) {
+        const at = row * this.#width + x + rect.x;
+        this.#pixels.fill(colour, at, at + rect.width);
+      }
+    }
+    prepared.drop();
+  }
+
+  /** The canvas is in another thread: what is drawn is there when `finish` is called. */
+  isRemote = false;
+  #unfinished: ((drawMs: number) => void)[] = [];
+
+  done(run: (drawMs: number) => void): void {
+    if (this.isRemote) this.#unfinished.push(run);
+    else run(0);
+  }
+
+  finish(): void {
+    for (const run of this.#unfinished.splice(0)) run(1);
+  }
+
+  /** What is read comes only when this is called. */
+  #deliver: (() => void)[] | null = null;
+
+  holdReads(): void {
+    this.#deliver = [];
+  }
+
+  deliverReads(): void {
+    for (const deliver of this.#deliver ?? []) deliver();
+    this.#deliver = null;
+  }
+
+  read(area: Rect): Promise<Pixels> {
+    const seen = this.#read(area);
+    const held = this.#deliver;
+    if (!held) return Promise.resolve(seen);
+    return new Promise((done) => {
+      held.push(() => {
+        done(seen);
+      });
+    });
+  }
+
+  #read({ x, y, width, height }: Rect): Pixels {
     const out = new Uint32Array(width * height);
     for (let row = 0; row < height; row++) {
       const at = (y + row) * this.#width + x;
@@ -90,6 +162,74 @@ export class FakeSurface implements Surface {
   }
 }
 
+/** A decoded picture of one colour. */
+export class FakeFrame implements DecodedFrame {
+  isClosed = false;
+  readonly visibleRect: { x: number; y: number; width: number; height: number };
+
+  constructor(
+    readonly timestamp: number,
+    readonly colour: number,
+    width: number,
+    height: number,
+  ) {
+    this.visibleRect = { x: 0, y: 0, width, height };
+  }
+
+  copyTo(): Promise<unknown> {
+    return Promise.resolve();
+  }
+
+  close(): void {
+    this.isClosed = true;
+  }
+}
+
+/** Decodes a bitstream of four bytes, the colour. What it does wrong is set from outside. */
+export class FakeDecoder implements Decoder {
+  readonly chunks: Chunk[] = [];
+  readonly configs: VideoDecoderConfig[] = [];
+  readonly frames: FakeFrame[] = [];
+  isClosed = false;
+  /** Keeps so many pictures back. */
+  holds = 0;
+  isStuck = false;
+  /** Gives pictures that are so much too small. */
+  shrinks = 0;
+  /** Never gives so many of the next pictures. */
+  loses = 0;
+  #held: Chunk[] = [];
+
+  constructor(readonly events: DecoderEvents) {}
+
+  configure(config: VideoDecoderConfig): void {
+    this.configs.push(config);
+  }
+
+  decode(chunk: Chunk): void {
+    if (this.isClosed) throw new Error('decoder is closed');
+    this.chunks.push(chunk);
+    this.#held.push(chunk);
+    if (!this.isStuck) this.give(this.#held.length - this.holds);
+  }
+
+  /** Gives so many of the pictures it holds. */
+  give(count = this.#held.length): void {
+    for (const { timestamp, data } of this.#held.splice(0, Math.max(0, count))) {
+      const colour = new DataView(data.buffer, data.byteOffset).getUint32(0, true);
+      const { codedWidth = 0, codedHeight = 0 } = this.configs.at(-1) ?? {};
+      const frame = new FakeFrame(timestamp, colour, codedWidth - this.shrinks, codedHeight);
+      if (this.loses-- > 0) continue;
+      this.frames.push(frame);
+      this.events.output(frame);
+    }
+  }
+
+  close(): void {
+    this.isClosed = true;
+  }
+}
+
 interface Timer {
   at: number;
   run: () => void;
@@ -99,9 +239,19 @@ export class World {
   time = 0;
   answers: Attach[] = [];
   attaches = 0;
+  /** What each attach asked for. */
+  readonly records: boolean[] = [];
+  recording: RecordingPolicy = 'off';
   readonly sockets: FakeSocket[] = [];
   readonly surface = new FakeSurface();
   readonly views: View[] = [];
+  readonly samples: Sample[] = [];
+  readonly slices: SliceChange[] = [];
+  readonly decoders: FakeDecoder[] = [];
+  /** What the browser decodes; null: it never says. */
+  decodes: VideoCodec[] | null = ['h264', 'av1'];
+  /** Set up each new decoder. */
+  newDecoder: (decoder: FakeDecoder) => void = () => undefined;
   /** What the random numbers are. */
   luck = 0.5;
   #timers: Timer[] = [];
@@ -109,14 +259,17 @@ export class World {
 
   static async start(size = { width: 128, height: 96 }): Promise<World> {
     const world = new World();
-    const [hash, zstd] = await Promise.all([loadHash(), Zstd.load()]);
+    const [code, zstd] = await Promise.all([PixelCode.load(), Zstd.load()]);
+    const slices = await SliceDecoder.load(zstd);
     world.session = new Session(
       { desktop: 'd', size },
-      { host: world.#host(), surface: world.surface, hash, zstd },
+      { host: world.#host(), surface: world.surface, code, zstd, slices },
       {
         changed: (view) => world.views.push(view),
         cursor: () => undefined,
         resized: () => undefined,
+        shown: (sample) => world.samples.push(sample),
+        slice: (change) => world.slices.push(change),
       },
     );
     world.session.start();
@@ -134,8 +287,14 @@ export class World {
     return this.session.view.exact;
   }
 
+  get decoder(): FakeDecoder {
+    const decoder = this.decoders.at(-1);
+    if (!decoder) throw new Error('nothing was decoded yet');
+    return decoder;
+  }
+
   /** Up to the agent's hello. */
-  greet(width = 128, height = 96): void {
+  async greet(width = 128, height = 96): Promise<void> {
     this.socket.onopen?.(new Event('open'));
     this.socket.say(Kind.Gate, {
       type: 'welcome',
@@ -143,9 +302,10 @@ export class World {
       desktop_name: 'analysis',
       user_name: 'li',
     });
+    await this.settle();
     this.socket.say(Kind.Agent, {
       type: 'hello',
-      version: 1,
+      version: 2,
       width,
       height,
       cache_slots: 8,
@@ -182,19 +342,40 @@ export class World {
       };
     };
     return {
-      attach: () => {
+      attach: (_, record) => {
+        this.records.push(record);
         this.attaches++;
-        return Promise.resolve(this.answers.shift() ?? { kind: 'granted', nonce: 'once' });
+        const granted = { kind: 'granted', nonce: 'once', recording: this.recording } as const;
+        return Promise.resolve(this.answers.shift() ?? granted);
       },
       connect: () => {
         const socket = new FakeSocket();
         this.sockets.push(socket);
         return socket;
       },
+      codecs: () =>
+        this.decodes ? Promise.resolve(this.#codecs(this.decodes)) : new Promise(() => undefined),
       now: () => this.time,
       random: () => this.luck,
       later,
       idle: (run) => later(1, run),
+    };
+  }
+
+  #codecs(decodes: VideoCodec[]): Codecs {
+    return {
+      decodes: () => decodes,
+      open: (events) => {
+        const decoder = new FakeDecoder(events);
+        this.newDecoder(decoder);
+        this.decoders.push(decoder);
+        return decoder;
+      },
+      config: (codec, _, { width, height }) => ({
+        codec,
+        codedWidth: width,
+        codedHeight: height,
+      }),
     };
   }
 }

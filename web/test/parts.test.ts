@@ -1,12 +1,12 @@
 /** The smaller parts of the stream, each alone. */
 import { describe, expect, it } from 'vitest';
 
-import { mergeTiles } from '../src/stream/canvas';
 import { readCursor } from '../src/stream/cursor';
 import { Exactness } from '../src/stream/exact';
-import { loadHash } from '../src/stream/hash';
+import { Grid } from '../src/stream/grid';
 import { layoutOf } from '../src/stream/layout';
 import { Picture, TILE } from '../src/stream/picture';
+import { PixelCode } from '../src/stream/pixels';
 import { Stats } from '../src/stream/stats';
 import { Zstd } from '../src/stream/zstd';
 import { bytesOf } from './bytes';
@@ -50,43 +50,41 @@ describe('zstd', () => {
 });
 
 describe('rectangles to draw', () => {
-  it('cover exactly the tiles asked for, each once, for any set of tiles', async () => {
-    const picture = new Picture(await loadHash());
+  it('cover exactly the tiles asked for, each once, for any set of tiles', () => {
     const random = seeded(7);
     for (let round = 0; round < 80; round++) {
-      picture.resize(64 + random(700), 64 + random(500));
+      const grid = new Grid(64 + random(700), 64 + random(500));
       const tiles = new Set<number>();
-      const count = random(picture.tiles + 1);
-      for (let i = 0; i < count; i++) tiles.add(random(picture.tiles));
-      const drawn = new Uint8Array(picture.width * picture.height);
-      for (const { x, y, width, height } of mergeTiles(picture, tiles)) {
+      const count = random(grid.tiles + 1);
+      for (let i = 0; i < count; i++) tiles.add(random(grid.tiles));
+      const drawn = new Uint8Array(grid.width * grid.height);
+      for (const { x, y, width, height } of grid.merge(tiles)) {
         for (let row = y; row < y + height; row++) {
           for (let column = x; column < x + width; column++) {
-            const at = row * picture.width + column;
+            const at = row * grid.width + column;
             drawn[at] = (drawn[at] ?? 0) + 1;
           }
         }
       }
       const wrong = drawn.findIndex((times, at) => {
-        const column = Math.floor((at % picture.width) / TILE);
-        const row = Math.floor(Math.floor(at / picture.width) / TILE);
-        return times !== (tiles.has(row * picture.columns + column) ? 1 : 0);
+        const column = Math.floor((at % grid.width) / TILE);
+        const row = Math.floor(Math.floor(at / grid.width) / TILE);
+        return times !== (tiles.has(row * grid.columns + column) ? 1 : 0);
       });
       expect(wrong).toBe(-1);
     }
   });
 
-  it('are few: a whole picture is one', async () => {
-    const picture = new Picture(await loadHash());
-    picture.resize(1920, 1080);
-    const all = [...Array(picture.tiles).keys()];
-    expect(mergeTiles(picture, all)).toEqual([{ x: 0, y: 0, width: 1920, height: 1080 }]);
+  it('are few: a whole picture is one', () => {
+    const grid = new Grid(1920, 1080);
+    const all = [...Array(grid.tiles).keys()];
+    expect(grid.merge(all)).toEqual([{ x: 0, y: 0, width: 1920, height: 1080 }]);
   });
 });
 
 describe('the held picture', () => {
   it('copies as if by way of a buffer, whichever way the rectangles overlap', async () => {
-    const picture = new Picture(await loadHash());
+    const picture = new Picture(await PixelCode.load());
     const random = seeded(3);
     picture.resize(90, 80);
     for (let round = 0; round < 500; round++) {
@@ -108,7 +106,7 @@ describe('the held picture', () => {
   });
 
   it('keeps its cache over a resize, and only for tiles of the same size', async () => {
-    const picture = new Picture(await loadHash());
+    const picture = new Picture(await PixelCode.load());
     picture.restart(128, 128, 4);
     picture.pixels.fill(0xff12_3456);
     picture.save(3, 2);
@@ -205,10 +203,11 @@ describe('numbers', () => {
     const stats = new Stats();
     stats.asked(1000);
     stats.asked(1010);
-    stats.shown({ at: 1030, bytes: 500, decodeMs: 2, drawMs: 1 });
-    stats.shown({ at: 1500, bytes: 1500, decodeMs: 4, drawMs: 3 });
+    stats.shown({ at: 1030, isVideo: true, bytes: 500, decodeMs: 2, drawMs: 1 });
+    stats.shown({ at: 1500, isVideo: false, bytes: 1500, decodeMs: 4, drawMs: 3 });
     expect(stats.numbers(2000)).toMatchObject({
       frames: 2,
+      videoFrames: 1,
       framesPerSecond: 1,
       bytesPerSecond: 1000,
       decodeMs: 3,

@@ -3,14 +3,18 @@ import { readFileSync } from 'node:fs';
 
 import { beforeAll, describe, expect, it } from 'vitest';
 
-import { type Hash, hashText, loadHash } from '../src/stream/hash';
+import { hashText } from '../src/stream/hash';
 import { Picture } from '../src/stream/picture';
+import { PixelCode } from '../src/stream/pixels';
 import {
   HEADER_BYTES,
   Kind,
+  ProtocolError,
   readAgentMessage,
   readGateMessage,
   readMessage,
+  readVideo,
+  VIDEO_CODECS,
   writeAck,
 } from '../src/stream/proto';
 import { TileDecoder } from '../src/stream/tiles';
@@ -23,11 +27,11 @@ function vectors<T>(name: string): T {
   return JSON.parse(readFileSync(url, 'utf8')) as T;
 }
 
-let hash: Hash;
+let code: PixelCode;
 let zstd: Zstd;
 
 beforeAll(async () => {
-  [hash, zstd] = await Promise.all([loadHash(), Zstd.load()]);
+  [code, zstd] = await Promise.all([PixelCode.load(), Zstd.load()]);
 });
 
 describe('headers', () => {
@@ -49,6 +53,55 @@ describe('headers', () => {
     const whole = new Uint8Array(HEADER_BYTES + Math.min(claimed, 2 << 20));
     whole.set(header);
     expect(() => readMessage(whole.buffer)).toThrow();
+  });
+});
+
+describe('heads of video', () => {
+  interface HeadVector {
+    frame: number;
+    captured_us: number;
+    codec: number;
+    is_key: boolean;
+    goes_on: boolean;
+    x: number;
+    y: number;
+    width: number;
+    height: number;
+    mask: string;
+    bitstream: string;
+    payload: string;
+  }
+  const { codecs, good, refused } = vectors<{
+    codecs: { codec: string; number: number }[];
+    good: HeadVector[];
+    refused: { payload: string; why: string }[];
+  }>('video');
+
+  it('know the same codecs', () => {
+    expect(VIDEO_CODECS.flatMap((codec, number) => (codec ? [{ codec, number }] : []))).toEqual(
+      codecs,
+    );
+  });
+
+  it.each(good)('are read: $payload', (vector) => {
+    const { head, bitstream } = readVideo(bytesOf(vector.payload));
+    expect({ ...head, mask: hexOf(head.mask) }).toEqual({
+      frame: vector.frame,
+      capturedUs: vector.captured_us,
+      codec: VIDEO_CODECS[vector.codec] ?? null,
+      isKey: vector.is_key,
+      goesOn: vector.goes_on,
+      x: vector.x,
+      y: vector.y,
+      width: vector.width,
+      height: vector.height,
+      mask: vector.mask,
+    });
+    expect(hexOf(bitstream)).toBe(vector.bitstream);
+  });
+
+  it.each(refused)('are refused: $why', ({ payload }) => {
+    expect(() => readVideo(bytesOf(payload))).toThrow(ProtocolError);
   });
 });
 
@@ -77,7 +130,9 @@ describe('control messages', () => {
   const encode = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
 
   it.each(agent)('reads what an agent says: $type', (message) => {
-    expect(readAgentMessage(encode(message))).toEqual(message);
+    const read = readAgentMessage(encode(message));
+    const isStatus = read?.type === 'status';
+    expect(isStatus ? { type: 'status', ...read.status } : read).toEqual(message);
   });
 
   it.each(gate)('reads what a gateway says: $type', (message) => {
@@ -141,12 +196,12 @@ describe('hashes', () => {
 
   it.each(tiles)('of a tile: $name', ({ name, hash: expected }) => {
     const rgba = made[name]?.();
-    expect(rgba && hashText(hash(rgba))).toBe(expected);
+    expect(rgba && hashText(code.hashOf(rgba))).toBe(expected);
   });
 
   it.each(roots)('of all tiles: $root', ({ root, tiles: texts }) => {
     const words = BigUint64Array.from(texts, (text) => BigInt(`0x${text}`));
-    expect(hashText(hash(new Uint8Array(words.buffer)))).toBe(root);
+    expect(hashText(code.hashOf(new Uint8Array(words.buffer)))).toBe(root);
   });
 });
 
@@ -159,9 +214,9 @@ describe('tiles', () => {
   }>('tiles');
 
   it('gives after every message the picture that the agent drew', () => {
-    const picture = new Picture(hash);
+    const picture = new Picture(code);
     picture.restart(script.width, script.height, script.cache_slots);
-    const decoder = new TileDecoder(picture, zstd);
+    const decoder = new TileDecoder(picture, code, zstd);
     for (const step of script.steps) {
       const before = script.steps.indexOf(step);
       const touched = new Set<number>();

@@ -1,12 +1,14 @@
 //! Benchmarks: each prints a table and, with `--json FILE`, one object per figure.
 
+mod stream;
+
 use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
 use crate::{
-    packages,
+    checks, packages,
     run::{cargo, root},
     web,
 };
@@ -34,6 +36,8 @@ enum What {
         #[arg(long)]
         json: Option<PathBuf>,
     },
+    /// The whole path, from what is drawn to what a browser shows, for us and for the peers.
+    Stream(stream::Arguments),
     /// Draw to canvas and bytes sent, beside noVNC with TigerVNC in the same run.
     Glass {
         /// Folder of the `glass` latency probe.
@@ -58,16 +62,14 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
             step.run()
         }
         What::Desktop { json } => in_browser("desktop", json.as_ref(), None),
+        What::Stream(wanted) => stream::bench(wanted),
         What::Glass { tool, json } => in_browser("glass", json.as_ref(), Some(tool)),
     }
 }
 
 /// Runs one of the benchmarks that need a whole system, built for speed.
 fn in_browser(name: &str, json: Option<&PathBuf>, tool: Option<&PathBuf>) -> Result<()> {
-    web::build()?;
-    cargo()
-        .args(["build", "--release", "--package", "beamdesk", "--package", "beamdesk-agent"])
-        .run()?;
+    build()?;
     let mut step =
         web::node(&["bench/run.mjs", name])?.env("BEAMDESK_BIN", root().join("target/release"));
     if let Some(tool) = tool {
@@ -77,4 +79,13 @@ fn in_browser(name: &str, json: Option<&PathBuf>, tool: Option<&PathBuf>) -> Res
         step = step.args(["--json"]).args([std::path::absolute(file)?]);
     }
     step.run()
+}
+
+/// The whole system, built for speed.
+fn build() -> Result<()> {
+    web::build()?;
+    cargo()
+        .args(["build", "--release", "--package", "beamdesk", "--package", "beamdesk-agent"])
+        .run()?;
+    checks::x264("release")
 }

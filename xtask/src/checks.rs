@@ -2,6 +2,8 @@
 
 use anyhow::Result;
 
+use std::path::Path;
+
 use crate::{
     generate,
     run::{Step, cargo, root},
@@ -20,6 +22,7 @@ pub(crate) fn ci() -> Result<()> {
         .args(["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])
         .run()?;
     cargo().args(["build", "--workspace", "--bins", "--quiet"]).run()?;
+    x264("debug")?;
     generate::generate(true)?;
     if cargo().args(["nextest", "--version"]).succeeds() {
         cargo().args(["nextest", "run", "--workspace", "--profile", "ci"]).run()?;
@@ -27,13 +30,31 @@ pub(crate) fn ci() -> Result<()> {
         cargo().args(["test", "--workspace", "--all-targets"]).run()?;
     }
     cargo().args(["test", "--workspace", "--doc", "--quiet"]).run()?;
+    Step::new("python3")
+        .args(["-m", "unittest", "discover", "--quiet", "-t", ".", "tests"])
+        .folder("python")
+        .run()?;
     e2e(None)
+}
+
+/// Builds the encoder of `contrib/x264`, a program of its own under another licence, where its
+/// library is installed.
+pub(crate) fn x264(profile: &str) -> Result<()> {
+    if !Path::new("/usr/include/x264.h").exists() {
+        return Ok(());
+    }
+    let program = format!("target/{profile}/beamdesk-x264");
+    Step::new("cc")
+        .args(["-O2", "-Wall", "-Werror", "-o", &program])
+        .args(["contrib/x264/beamdesk-x264.c", "-lx264"])
+        .run()
 }
 
 /// End-to-end tests in Chromium.
 pub(crate) fn e2e(filter: Option<&str>) -> Result<()> {
     web::install()?;
     cargo().args(["build", "--workspace", "--bins", "--example", "scribble", "--quiet"]).run()?;
+    x264("debug")?;
     let binaries = root().join("target/debug");
     web::node(&["e2e/run.mjs"])?.args(filter).env("BEAMDESK_BIN", binaries).run()
 }
@@ -43,5 +64,6 @@ pub(crate) fn up(arguments: &[String]) -> Result<()> {
     cargo()
         .args(["build", "--release", "--package", "beamdesk", "--package", "beamdesk-agent"])
         .run()?;
+    x264("release")?;
     Step::new("target/release/beamdesk").args(["up"]).args(arguments).replace()
 }

@@ -31,6 +31,9 @@ const fn package(name: &'static str, why: &'static str) -> Package {
 const RUNNING: &[Package] = &[
     package("gcc", "compiles the C parts (SQLite, zstd, TLS)"),
     package("libc6-dev", "compiles the C parts"),
+    package("g++", "compiles the built-in video encoder"),
+    package("nasm", "assembles the fast parts of the video encoders"),
+    package("cmake", "builds the AV1 encoder"),
     package("ca-certificates", "lets cargo and npm reach their registries"),
     package("bubblewrap", "walls between desktops of the sandbox driver"),
     package("xvfb", "X server of a desktop"),
@@ -55,6 +58,9 @@ const RUNNING: &[Package] = &[
 
 /// For the tests, beside the above.
 const TESTING: &[Package] = &[
+    package("libffmpeg-nvenc-dev", "header against which the use of NVIDIA's encoder is tested"),
+    package("python3", "runs the tests of the Python package"),
+    package("libx264-dev", "builds the optional encoder in contrib/x264"),
     package("chromium", "the browser of the end-to-end tests"),
     package("postgresql", "second database of the store's tests"),
     package("xterm", "terminal whose text the tests read back"),
@@ -68,6 +74,11 @@ const TESTING: &[Package] = &[
 const BENCHMARKS: &[Package] = &[
     package("tigervnc-standalone-server", "the peer's X server"),
     package("websockify", "the peer's gateway"),
+    package("xpra", "a peer with its HTML5 page"),
+    package("python3-pil", "pictures of Xpra"),
+    package("python3-lz4", "compression of Xpra"),
+    package("python3-venv", "holds Selkies, a peer from PyPI"),
+    package("iproute2", "counts the bytes of connections"),
     package("libx11-dev", "compiles the latency probe"),
     package("libxext-dev", "compiles the latency probe"),
     package("python3", "runs the latency probe"),

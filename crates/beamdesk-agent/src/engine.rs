@@ -8,21 +8,29 @@
 //! A picture is captured only when some viewer's flow control has room for a frame, and each viewer
 //! gets the newest picture when it has; nothing older is ever kept.
 
+mod gauge;
 mod handle;
+mod slices;
+mod video;
 mod viewer;
 mod wishes;
 
-use std::{collections::BTreeMap, thread, time::Instant};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
-use beamdesk_media::{CursorImage, Event, FrameSource, InputSink};
+use beamdesk_media::{CursorImage, Encoders, Event, FrameSource, InputSink};
 use beamdesk_proto::{control::AgentMessage, wire::Message};
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
 
-use crate::AgentError;
+use crate::{AgentError, local::Board};
 use handle::{COMMANDS_MAX, WakesOnDrop};
-use viewer::Viewer;
+use viewer::{Common, Viewer};
 
 pub use handle::{Command, Handle, Seen, ViewerId};
 
@@ -32,6 +40,8 @@ pub const VIEWERS_MAX: usize = 8;
 const COMMANDS_AT_ONCE: usize = 64;
 /// Commands may come without a pause; after so many the picture is looked at unasked.
 const WOKEN_IN_A_ROW: u32 = 8;
+/// While something moves as video, changes in between wait so long to be looked at: half a frame.
+const CAPTURE_GAP: Duration = Duration::from_millis(8);
 /// Failed captures in a row that are its end.
 const FAILURES_MAX: u32 = 20;
 
@@ -39,19 +49,25 @@ const FAILURES_MAX: u32 = 20;
 pub fn start(
     source: Box<dyn FrameSource>,
     input: Box<dyn InputSink>,
+    encoders: Arc<Encoders>,
     clock: fn() -> Instant,
 ) -> Result<(Handle, thread::JoinHandle<Result<(), AgentError>>), AgentError> {
     let (commands_in, commands) = mpsc::channel(COMMANDS_MAX);
     let (seen_in, seen) = watch::channel(Seen { size: source.size(), viewers: 0 });
     let handle = Handle { commands: commands_in, seen, waker: WakesOnDrop(source.waker()) };
+    let common = Common { encoders, waker: source.waker(), clock };
     let engine = Engine {
         source,
         input,
         clock,
+        common,
         started: clock(),
+        captured: None,
+        capture_time: Duration::ZERO,
         commands,
         seen: seen_in,
         viewers: BTreeMap::new(),
+        board: Board::default(),
         cursor: CursorImage::default().message(),
         failures: 0,
     };
@@ -75,10 +91,16 @@ struct Engine {
     source: Box<dyn FrameSource>,
     input: Box<dyn InputSink>,
     clock: fn() -> Instant,
+    common: Common,
     started: Instant,
+    /// When a capture last found something, and how long captures take of late.
+    captured: Option<Instant>,
+    capture_time: Duration,
     commands: mpsc::Receiver<Command>,
     seen: watch::Sender<Seen>,
     viewers: BTreeMap<ViewerId, Viewer>,
+    /// What programs show and mark.
+    board: Board,
     /// The newest pointer, as a message.
     cursor: Bytes,
     /// Captures that failed since the last that did not.
@@ -105,11 +127,21 @@ impl Engine {
             }
             let now = (self.clock)();
             self.drop_lost(now);
+            self.viewers.values_mut().for_each(|viewer| viewer.take_video(now));
+            if self.viewers.values().any(|viewer| viewer.wants_picture(now)) {
+                // Encoded as late as can be, so that nothing newer waits behind it; and what was
+                // not looked at lately does not count as at rest.
+                self.capture()?;
+            }
             self.send_frames(now)?;
             let now = (self.clock)();
-            let has_room = self.viewers.values().any(|viewer| viewer.budget(now).is_some());
-            self.source.mute(!has_room);
-            let deadline = self.viewers.values().filter_map(|viewer| viewer.wakes_at(now)).min();
+            let has_room = self.viewers.values().any(|viewer| viewer.has_room(now));
+            let pause = self.pause(now).filter(|_| has_room);
+            self.source.mute(!has_room || pause.is_some());
+            let wakes = self.viewers.values().filter_map(|viewer| viewer.wakes_at(now));
+            let slices =
+                self.viewers.values().filter_map(|viewer| viewer.sends_at(&self.board, now));
+            let deadline = wakes.chain(slices).chain(pause).min();
             match self.source.wait(deadline)? {
                 Event::Changed => {
                     woken = 0;
@@ -134,6 +166,7 @@ impl Engine {
                 Ok(Command::Attach { viewer, messages }) => self.attach(viewer, messages),
                 Ok(Command::Received { viewer, message }) => self.received(viewer, &message)?,
                 Ok(Command::Detach { viewer }) => self.detach(viewer),
+                Ok(Command::Local { client, change }) => self.local(client, change),
                 Err(mpsc::error::TryRecvError::Empty) => return Ok(true),
                 Err(mpsc::error::TryRecvError::Disconnected) => return Ok(false),
             }
@@ -148,8 +181,8 @@ impl Engine {
             // The link sees its queue closed and says so.
             return;
         }
-        let now = (self.clock)();
-        self.viewers.insert(id, Viewer::new(self.source.size(), messages, now));
+        let viewer = Viewer::new(self.source.size(), messages, self.common.clone());
+        self.viewers.insert(id, viewer);
         self.show_seen();
         info!(viewer = id, viewers = self.viewers.len(), "Viewer attached");
     }
@@ -183,6 +216,7 @@ impl Engine {
 
     /// Takes in what changed, for all viewers, those without room too.
     fn capture(&mut self) -> Result<Changed, AgentError> {
+        let before = (self.clock)();
         let update = match self.source.capture() {
             Ok(update) => update,
             Err(error) => {
@@ -198,14 +232,25 @@ impl Engine {
         self.failures = 0;
         let Some(update) = update else { return Ok(Changed::No) };
         let now = (self.clock)();
+        self.captured = Some(now);
+        self.capture_time = (self.capture_time * 7 + now.saturating_duration_since(before)) / 8;
         for viewer in self.viewers.values_mut() {
             viewer.note(&update, now);
         }
         Ok(Changed::Yes)
     }
 
+    /// Until when changes may wait: a program that draws faster than anybody sees must not take
+    /// the processor from its own pictures.
+    fn pause(&self, now: Instant) -> Option<Instant> {
+        let moves = self.viewers.values().any(Viewer::has_video);
+        self.captured.map(|at| at + CAPTURE_GAP).filter(|&at| moves && at > now)
+    }
+
     fn send_frames(&mut self, now: Instant) -> Result<(), AgentError> {
         self.send_picture(now);
+        // Before anything is said: it waits for an empty queue.
+        self.viewers.values_mut().for_each(Viewer::send_cursor);
         if self.viewers.values().any(Viewer::is_settled) {
             // A change not yet looked at would make "exact" a lie.
             match self.capture()? {
@@ -215,7 +260,8 @@ impl Engine {
             }
         }
         for viewer in self.viewers.values_mut() {
-            viewer.send_cursor();
+            viewer.send_slices(&self.board, now);
+            viewer.say_status(self.capture_time, now);
         }
         Ok(())
     }

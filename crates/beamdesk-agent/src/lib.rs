@@ -12,6 +12,7 @@ pub mod engine;
 mod error;
 pub mod link;
 pub mod listener;
+pub mod local;
 pub mod server;
 pub mod session;
 pub mod tls;

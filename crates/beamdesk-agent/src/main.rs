@@ -5,20 +5,23 @@ use std::{
     ffi::OsStr,
     io::{IsTerminal as _, Read as _},
     net::{SocketAddr, TcpListener},
-    path::Path,
+    path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
     time::Instant,
 };
 
 use anyhow::Context as _;
 use beamdesk_agent::{
     AgentError, engine, listener,
+    local::Local,
     server::Server,
     session::{RunFolder, Session, XServer},
     tls,
 };
 use beamdesk_media::{
-    FrameSource, InputSink, PictureSize, Recorder, TestPattern, X11Input, X11Source,
+    Encoders, EncodersConfig, FrameSource, InputSink, PictureSize, Recorder, TestPattern, X11Input,
+    X11Source,
 };
 use beamdesk_types::AgentConfig;
 use clap::Parser;
@@ -27,11 +30,13 @@ use tokio::{
     sync::watch,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{debug, error, info};
 use tracing_subscriber::EnvFilter;
 
 /// Certificates, a key and a few words.
 const CONFIG_BYTES_MAX: usize = 256 << 10;
+/// The optional encoder, a program of its own.
+const X264: &str = "beamdesk-x264";
 
 /// Serves one desktop. Its configuration comes on standard input as one JSON document.
 #[derive(Debug, Parser)]
@@ -84,6 +89,8 @@ async fn serve(
     let tls = tls::server_config(&config)?;
     let size = PictureSize::clamped(config.session.width.into(), config.session.height.into());
     let stop = CancellationToken::new();
+    // Takes a while, and so does the X server.
+    let encoders = tokio::task::spawn_blocking(probe_encoders);
     let mut desktop = if arguments.test_pattern {
         None
     } else {
@@ -97,8 +104,10 @@ async fn serve(
     };
     let (always, is_up) = watch::channel(true);
     let up = desktop.as_ref().map_or(is_up, |(_, session)| session.up());
-    let (engine, thread) = engine::start(source, input, now)?;
+    let encoders = Arc::new(encoders.await.context("the search for video encoders failed")?);
+    let (engine, thread) = engine::start(source, input, encoders, now)?;
     let server = Server { tls, engine: engine.clone(), up };
+    let local = Local::bind(&folder.socket())?.run(engine.clone(), stop.clone());
     listener.set_nonblocking(true).context("cannot wait for connections")?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
     info!(desktop.id = %config.desktop, address = %listener.local_addr()?, "Agent listens");
@@ -124,7 +133,7 @@ async fn serve(
         }
         done
     };
-    let (done, ()) = tokio::join!(until, serving);
+    let (done, (), ()) = tokio::join!(until, serving, local);
     stop.cancel();
     info!("Agent stops");
     drop((engine, always));
@@ -138,6 +147,22 @@ async fn serve(
         Ok(Err(error)) => Err(error.into()),
         Err(_) => anyhow::bail!("the engine panicked"),
     }
+}
+
+/// Finds out what this machine can encode.
+fn probe_encoders() -> Encoders {
+    let encoders = Encoders::probe(EncodersConfig { x264: beside_us(X264), nvenc: true });
+    for (choice, error) in encoders.missing() {
+        debug!(?choice, %error, "No such video encoder here");
+    }
+    info!(found = ?encoders.names(), "Video encoders");
+    encoders
+}
+
+/// A program that lies where we do.
+fn beside_us(name: &str) -> Option<PathBuf> {
+    let path = std::env::current_exe().ok()?.with_file_name(name);
+    path.is_file().then_some(path)
 }
 
 type Screen = (Box<dyn FrameSource>, Box<dyn InputSink>);

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use beamdesk_types::{ALPN_STATUS, ALPN_STREAM, AgentStatus, SessionState};
 use rustix::net::sockopt;
 use rustls::ServerConfig;
+use socket2::SockRef;
 use tokio::{
     io::AsyncWriteExt as _,
     net::{TcpListener, TcpStream},
@@ -27,6 +28,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// A silent connection is asked so often, and given up after so many questions.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 const KEEPALIVES: u32 = 3;
+/// What the kernel takes before it can send: the rest waits where it can still be newer.
+const UNSENT_BYTES: u32 = 128 << 10;
 /// Streams may finish what they are writing when the engine has ended.
 const DRAIN: Duration = Duration::from_secs(1);
 
@@ -121,9 +124,13 @@ impl Server {
     }
 }
 
-/// No waiting for fuller packets; and a gateway whose host vanished is found out while it is idle.
+/// No waiting for fuller packets, and none of them old when it goes out; and a gateway whose host
+/// vanished is found out while it is idle.
 fn prepare(stream: &TcpStream) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
+    if let Err(error) = SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES) {
+        debug!(%error, "Could not set TCP_NOTSENT_LOWAT");
+    }
     sockopt::set_socket_keepalive(stream, true)?;
     sockopt::set_tcp_keepidle(stream, KEEPALIVE)?;
     sockopt::set_tcp_keepintvl(stream, KEEPALIVE)?;

@@ -17,7 +17,7 @@ use tokio::{io::AsyncReadExt as _, net::unix::pipe, sync::watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
-use crate::AgentError;
+use crate::{AgentError, local::SOCKET};
 
 pub use xserver::XServer;
 
@@ -40,6 +40,11 @@ impl RunFolder {
 
     pub fn path(&self) -> &Path {
         self.0.path()
+    }
+
+    /// Where programs of the session find the agent.
+    pub fn socket(&self) -> PathBuf {
+        self.path().join(SOCKET)
     }
 
     /// Where the cookie that opens the X server is.
@@ -148,6 +153,7 @@ fn environment(
         ("DISPLAY", display.into()),
         ("XAUTHORITY", run.authority().into()),
         ("XDG_RUNTIME_DIR", folder.into()),
+        ("BEAMDESK_SOCKET", run.socket().into()),
         ("XDG_CONFIG_DIRS", and_then("config", "/etc/xdg").into()),
         ("XDG_DATA_DIRS", and_then("share", "/usr/local/share:/usr/share").into()),
         ("XDG_CURRENT_DESKTOP", "Beamdesk".into()),

@@ -8,6 +8,7 @@ mod handle;
 mod login;
 mod password;
 mod pki;
+mod play;
 mod secret;
 mod session;
 mod setup;

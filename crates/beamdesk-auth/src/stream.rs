@@ -168,7 +168,7 @@ impl Auth {
     }
 }
 
-fn refused(reason: RefusedReason, gateway: &GatewayName) -> RedeemError {
+pub(crate) fn refused(reason: RefusedReason, gateway: &GatewayName) -> RedeemError {
     if reason.is_alarm() {
         warn!(gateway.name = %gateway, reason = reason.as_str(), "Refused a ticket or handle that somebody else may hold");
     } else {

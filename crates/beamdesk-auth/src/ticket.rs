@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// So that a client that obeys is not refused again for the sake of a rounded millisecond.
-const RETRY_MIN: Duration = Duration::from_secs(1);
+pub(crate) const RETRY_MIN: Duration = Duration::from_secs(1);
 
 /// A one-time ticket, for the body of a POST and nowhere else.
 #[derive(Debug, Clone)]

@@ -15,6 +15,8 @@ const PENDING_MAX: usize = 1024;
 #[derive(Debug)]
 pub struct Pending {
     pub grant: Grant,
+    /// The viewer asked that it be recorded.
+    pub wants_recording: bool,
     nonce: String,
     expires: Instant,
 }
@@ -35,13 +37,20 @@ impl Attaches {
     ///
     /// `false`: too many wait already.
     #[must_use]
-    pub fn add(&mut self, grant: Grant, nonce: String, now: Instant) -> bool {
+    pub fn add(
+        &mut self,
+        grant: Grant,
+        nonce: String,
+        wants_recording: bool,
+        now: Instant,
+    ) -> bool {
         self.pending.retain(|_, other| other.expires > now && other.grant.stream != grant.stream);
         if self.pending.len() >= PENDING_MAX {
             return false;
         }
         let handle = grant.handle.expose().to_owned();
-        self.pending.insert(handle, Pending { grant, nonce, expires: now + self.lifetime });
+        let expires = now + self.lifetime;
+        self.pending.insert(handle, Pending { grant, wants_recording, nonce, expires });
         true
     }
 
@@ -58,11 +67,11 @@ impl Attaches {
         handle: &str,
         nonce: &str,
         now: Instant,
-    ) -> Option<Grant> {
+    ) -> Option<Pending> {
         let pending = self.pending.remove(handle)?;
         let is_right: bool = pending.nonce.as_bytes().ct_eq(nonce.as_bytes()).into();
         let is_live = pending.grant.desktop == desktop && pending.expires > now;
-        (is_right && is_live).then_some(pending.grant)
+        (is_right && is_live).then_some(pending)
     }
 }
 
@@ -70,7 +79,7 @@ impl Attaches {
 mod tests {
     use std::time::Duration;
 
-    use beamdesk_types::{DesktopId, Grant, Secret, StreamId, UserId};
+    use beamdesk_types::{DesktopId, Grant, RecordingPolicy, Secret, StreamId, UserId};
     use tokio::time::Instant;
 
     use super::{Attaches, PENDING_MAX};
@@ -89,6 +98,7 @@ mod tests {
             generation: 1,
             address: "127.0.0.1:1".to_owned(),
             agent_name: "g1.x".to_owned(),
+            recording: RecordingPolicy::Off,
             handle: Secret::new(handle.to_owned()),
         }
     }
@@ -106,7 +116,7 @@ mod tests {
             (DESKTOP, "h", "n", late, false),
         ] {
             let mut attaches = Attaches::new(LIFETIME);
-            assert!(attaches.add(grant(1, "h"), "n".to_owned(), now));
+            assert!(attaches.add(grant(1, "h"), "n".to_owned(), false, now));
             let opened = attaches.take(desktop, handle, nonce, at);
             assert_eq!(opened.is_some(), opens, "{desktop} {handle} {nonce}");
             if handle == "h" {
@@ -119,10 +129,10 @@ mod tests {
     fn a_later_attach_of_the_stream_voids_the_earlier() {
         let now = Instant::now().into_std();
         let mut attaches = Attaches::new(LIFETIME);
-        assert!(attaches.add(grant(1, "h"), "n".to_owned(), now));
+        assert!(attaches.add(grant(1, "h"), "n".to_owned(), false, now));
         assert!(attaches.expects(DESKTOP, "h", now));
         assert!(!attaches.expects(OTHER, "h", now));
-        assert!(attaches.add(grant(1, "i"), "m".to_owned(), now));
+        assert!(attaches.add(grant(1, "i"), "m".to_owned(), false, now));
         assert!(!attaches.expects(DESKTOP, "h", now));
         assert!(attaches.take(DESKTOP, "i", "m", now).is_some());
     }
@@ -133,9 +143,9 @@ mod tests {
         let mut attaches = Attaches::new(LIFETIME);
         for n in 0..PENDING_MAX {
             let n = u128::try_from(n).unwrap();
-            assert!(attaches.add(grant(n, &n.to_string()), String::new(), now));
+            assert!(attaches.add(grant(n, &n.to_string()), String::new(), false, now));
         }
-        assert!(!attaches.add(grant(u128::MAX, "x"), String::new(), now));
-        assert!(attaches.add(grant(u128::MAX, "x"), String::new(), now + LIFETIME));
+        assert!(!attaches.add(grant(u128::MAX, "x"), String::new(), false, now));
+        assert!(attaches.add(grant(u128::MAX, "x"), String::new(), false, now + LIFETIME));
     }
 }

@@ -8,6 +8,8 @@ use rustls::{ClientConfig, ServerConfig};
 use tokio::net::TcpListener;
 use url::Url;
 
+use crate::record::Recordings;
+
 /// One address browsers come to. Bound by the caller, so that a port in use is its own message.
 #[derive(Debug)]
 pub struct Listener {
@@ -34,6 +36,8 @@ pub struct GatewayConfig {
     pub limits: Limits,
     /// Streams at once, resting ones included: each live one costs some 300 KiB of buffers.
     pub streams_max: usize,
+    /// `None`: nothing is recorded here, whatever the policy.
+    pub recordings: Option<Recordings>,
     pub times: Times,
 }
 
@@ -88,6 +92,8 @@ pub enum GatewayError {
     NotHttps(Url),
     #[error("the client for the portal could not be made")]
     Client(#[source] reqwest::Error),
+    #[error("the folder of recordings cannot be used")]
+    Recordings(#[source] io::Error),
     #[error("a listener failed")]
     Listener(#[source] io::Error),
 }

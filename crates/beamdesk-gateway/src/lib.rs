@@ -5,6 +5,7 @@
 //!         ── POST /d/…/attach ▶ resume at the portal ──▶ next cookie, nonce
 //!         ══ WS /d/…/stream ══▶ nonce ──▶ TLS to the agent ══ messages both ways
 //!                                          every 2 s: leases renewed, ended ones closed
+//!         ── POST /play ─────▶ a recording's ticket ──▶ cookie, 303 /r/{recording}
 //! ```
 
 mod agent;
@@ -12,6 +13,7 @@ mod attaches;
 mod config;
 mod leases;
 mod portal;
+mod record;
 mod refusal;
 mod relay;
 mod renewals;
@@ -22,4 +24,5 @@ mod state;
 pub use attaches::{Attaches, Pending};
 pub use config::{GatewayConfig, GatewayError, Listener, Times};
 pub use leases::{ConnectionId, Leases};
+pub use record::Recordings;
 pub use run::run;

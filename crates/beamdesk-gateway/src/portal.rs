@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use beamdesk_types::{Grant, LeaseAnswer, RedeemRequest, Refusal, RenewRequest, ResumeRequest};
+use beamdesk_types::{
+    Grant, LeaseAnswer, PlayAllowed, PlayCheck, PlayGrant, PlayRequest, RecordingAnswer,
+    RecordingBegin, RecordingBegun, RecordingSync, RedeemRequest, Refusal, RenewRequest,
+    ResumeRequest,
+};
 use reqwest::{
     Client, Response, StatusCode,
     header::{HeaderMap, RETRY_AFTER},
@@ -81,6 +85,31 @@ impl Portal {
 
     pub(crate) async fn renew(&self, request: &RenewRequest) -> Result<LeaseAnswer, PortalError> {
         self.ask("leases/renew", request).await
+    }
+
+    pub(crate) async fn begin_recording(
+        &self,
+        request: &RecordingBegin,
+    ) -> Result<RecordingBegun, PortalError> {
+        self.ask("recordings/begin", request).await
+    }
+
+    pub(crate) async fn sync_recordings(
+        &self,
+        request: &RecordingSync,
+    ) -> Result<RecordingAnswer, PortalError> {
+        self.ask("recordings/sync", request).await
+    }
+
+    pub(crate) async fn redeem_play(
+        &self,
+        request: &PlayRequest,
+    ) -> Result<PlayGrant, PortalError> {
+        self.ask("recordings/redeem", request).await
+    }
+
+    pub(crate) async fn may_play(&self, request: &PlayCheck) -> Result<PlayAllowed, PortalError> {
+        self.ask("recordings/allowed", request).await
     }
 
     async fn ask<Q: Serialize, A: DeserializeOwned>(

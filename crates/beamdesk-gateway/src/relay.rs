@@ -13,7 +13,7 @@ use beamdesk_proto::{
     control::{GateHello, GateMessage, VERSION},
     wire::{self, HELLO_BYTES_MAX, json_message, kind},
 };
-use beamdesk_types::{CloseReason, DesktopId, Grant, Secret};
+use beamdesk_types::{CloseReason, DesktopId, RecordingPolicy, Secret};
 use futures_util::{SinkExt as _, StreamExt as _, stream::SplitSink};
 use tokio::{
     sync::oneshot,
@@ -22,7 +22,12 @@ use tokio::{
 use tracing::{Span, info, warn};
 
 use self::{agent_side::AgentReader, viewer_side::Heard};
-use crate::{agent, state::Gateway};
+use crate::{
+    agent,
+    attaches::Pending,
+    record::{self, Tee},
+    state::Gateway,
+};
 
 pub(crate) type ViewerSink = SplitSink<WebSocket, Message>;
 
@@ -30,14 +35,15 @@ pub(crate) type ViewerSink = SplitSink<WebSocket, Message>;
 pub(crate) async fn run(gateway: &Gateway, desktop: DesktopId, handle: &Secret, socket: WebSocket) {
     let (mut sink, mut source) = socket.split();
     let hello = timeout(gateway.times.hello, first_message(&mut source)).await.ok().flatten();
-    let grant = hello.and_then(|hello| {
+    let opening = hello.and_then(|hello| {
         let now = Instant::now().into_std();
         gateway.attaches(|a| a.take(desktop, handle.expose(), &hello.nonce, now))
     });
-    let Some(grant) = grant else {
+    let Some(opening) = opening else {
         // The same for silence, noise and a wrong nonce; a viewer of ours attaches again.
         return close(gateway, &mut sink, CloseReason::ProtocolError, true).await;
     };
+    let grant = &opening.grant;
     Span::current().record("stream.id", tracing::field::display(grant.stream));
 
     let (ender, mut ended) = oneshot::channel();
@@ -51,7 +57,7 @@ pub(crate) async fn run(gateway: &Gateway, desktop: DesktopId, handle: &Secret, 
     let reason = tokio::select! {
         reason = &mut ended => reason.unwrap_or(CloseReason::Ended),
         () = gateway.shutdown.cancelled() => CloseReason::GatewayClosing,
-        reason = relay(gateway, &grant, &mut sink, &mut source) => reason,
+        reason = relay(gateway, &opening, &mut sink, &mut source) => reason,
     };
     let now = Instant::now().into_std();
     gateway.leases(|leases| leases.left(grant.stream, connection, now));
@@ -61,10 +67,11 @@ pub(crate) async fn run(gateway: &Gateway, desktop: DesktopId, handle: &Secret, 
 
 async fn relay(
     gateway: &Gateway,
-    grant: &Grant,
+    opening: &Pending,
     sink: &mut ViewerSink,
     source: &mut viewer_side::ViewerSource,
 ) -> CloseReason {
+    let grant = &opening.grant;
     let dialled = agent::dial(&gateway.connector, grant, gateway.times.agent).await;
     let agent = match dialled {
         Ok(agent) => agent,
@@ -74,18 +81,20 @@ async fn relay(
         }
     };
     let (reader, mut writer) = tokio::io::split(agent);
+    let tee = tee(gateway, opening).await;
     let heard = Heard::new(Instant::now());
     let welcome = GateMessage::Welcome {
         desktop: grant.desktop,
         desktop_name: grant.desktop_name.clone(),
         user_name: grant.user_name.clone(),
+        recording: tee.is_some(),
     };
     let down = async {
         let welcome = Message::Binary(json_message(kind::GATE, &welcome));
         if let Err(reason) = write(sink, welcome, gateway.times.write).await {
             return reason;
         }
-        agent_side::to_viewer(AgentReader::new(reader), sink, &heard, &gateway.times).await
+        agent_side::to_viewer(AgentReader::new(reader), sink, &heard, &gateway.times, tee).await
     };
     let up = viewer_side::to_agent(source, &mut writer, &heard, gateway.times.write);
     let (mut down, mut up) = (pin!(down), pin!(up));
@@ -93,6 +102,20 @@ async fn relay(
         reason = &mut down => reason,
         reason = &mut up => reason,
     }
+}
+
+/// Where the stream is to be recorded: before its first message.
+async fn tee(gateway: &Gateway, opening: &Pending) -> Option<Tee> {
+    let shelf = gateway.shelf.as_ref()?;
+    let is_wanted = match opening.grant.recording {
+        RecordingPolicy::Off => false,
+        RecordingPolicy::Allowed => opening.wants_recording,
+        RecordingPolicy::Always => true,
+    };
+    if !is_wanted {
+        return None;
+    }
+    record::begin(shelf, &gateway.portal, &opening.grant, &gateway.streams).await
 }
 
 async fn first_message(source: &mut viewer_side::ViewerSource) -> Option<GateHello> {

@@ -4,6 +4,8 @@ mod attach;
 mod connect;
 mod cookie;
 mod pages;
+mod play;
+mod recording;
 mod stream;
 
 use axum::{
@@ -24,11 +26,15 @@ const BODY_BYTES_MAX: usize = 4 << 10;
 
 pub(crate) fn router(gateway: Gateway) -> Router {
     // Comes from the portal's origin by its nature, and checks that itself.
-    let from_portal = Router::new().route("/connect", any(connect::connect));
+    let from_portal =
+        Router::new().route("/connect", any(connect::connect)).route("/play", any(play::play));
     let own = Router::new()
         .route("/d/{desktop}/attach", post(attach::attach))
         .route("/d/{desktop}/stream", get(stream::stream))
         .route("/d/{desktop}", get(pages::viewer))
+        .route("/r/{recording}", get(pages::player))
+        .route("/r/{recording}/file", get(recording::file))
+        .route("/r/{recording}/download", get(recording::download))
         .route("/healthz", get(pages::health))
         .fallback(pages::asset);
     let own = require_same_origin(own, &gateway.origins);

@@ -7,7 +7,7 @@ use tracing::{error, info};
 
 use crate::{
     config::{GatewayConfig, GatewayError},
-    renewals, routes,
+    record, renewals, routes,
     state::Gateway,
 };
 
@@ -29,6 +29,7 @@ pub async fn run(config: GatewayConfig, shutdown: CancellationToken) -> Result<(
         ));
     }
     let renewals = gateway.streams.spawn(renewals::run(gateway.clone()));
+    let syncs = gateway.streams.spawn(record::run(gateway.clone()));
     info!(gateway.name = %gateway.name, "Gateway serves");
 
     let mut failed = None;
@@ -45,6 +46,7 @@ pub async fn run(config: GatewayConfig, shutdown: CancellationToken) -> Result<(
     // Each stream says good-bye within its own deadline; this one is for what hangs.
     if timeout(2 * gateway.times.close, gateway.streams.wait()).await.is_err() {
         renewals.abort();
+        syncs.abort();
     }
     failed.map_or(Ok(()), |cause| Err(GatewayError::Listener(cause)))
 }

@@ -17,6 +17,7 @@ use crate::{
     config::{GatewayConfig, GatewayError, Times},
     leases::Leases,
     portal::Portal,
+    record::{Plays, Shelf},
 };
 
 /// Ends one live stream, with the reason to tell.
@@ -35,7 +36,10 @@ pub(crate) struct Shared {
     pub(crate) streams: TaskTracker,
     pub(crate) shutdown: CancellationToken,
     leases: Mutex<Leases<Ender>>,
+    /// `None`: nothing is recorded here.
+    pub(crate) shelf: Option<Arc<Shelf>>,
     attaches: Mutex<Attaches>,
+    plays: Mutex<Plays>,
 }
 
 impl Gateway {
@@ -45,6 +49,8 @@ impl Gateway {
     ) -> Result<Self, GatewayError> {
         let times = config.times.clone();
         let now = Instant::now().into_std();
+        let shelf = config.recordings.as_ref().map(Shelf::open).transpose();
+        let shelf = shelf.map_err(GatewayError::Recordings)?.map(Arc::new);
         Ok(Self(Arc::new(Shared {
             name: config.name.clone(),
             origins: config.origins.clone(),
@@ -59,6 +65,8 @@ impl Gateway {
                 times.resting,
                 now,
             )),
+            shelf,
+            plays: Mutex::default(),
             attaches: Mutex::new(Attaches::new(times.attach)),
             times,
         })))
@@ -67,6 +75,10 @@ impl Gateway {
     /// Asks or changes the table of streams; never across an await.
     pub(crate) fn leases<T>(&self, change: impl FnOnce(&mut Leases<Ender>) -> T) -> T {
         change(&mut self.0.leases.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn plays<T>(&self, change: impl FnOnce(&mut Plays) -> T) -> T {
+        change(&mut self.0.plays.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(crate) fn attaches<T>(&self, change: impl FnOnce(&mut Attaches) -> T) -> T {

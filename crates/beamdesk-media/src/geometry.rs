@@ -99,6 +99,16 @@ impl Rect {
         Self { x, y, width, height }
     }
 
+    /// What is in both; empty if nothing is.
+    #[must_use]
+    pub(crate) fn intersection(self, other: Self) -> Self {
+        let x = self.x.max(other.x);
+        let y = self.y.max(other.y);
+        let right = (self.x + self.width).min(other.x + other.width);
+        let bottom = (self.y + self.height).min(other.y + other.height);
+        Self { x, y, width: right.saturating_sub(x), height: bottom.saturating_sub(y) }
+    }
+
     /// The smallest rectangle around both.
     #[must_use]
     pub(crate) fn union(self, other: Self) -> Self {

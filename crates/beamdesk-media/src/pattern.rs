@@ -3,13 +3,13 @@
 mod draw;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::cursor::CursorImage;
 use crate::detect::Detector;
 use crate::error::CaptureError;
-use crate::geometry::PictureSize;
+use crate::geometry::{PictureSize, Rect};
 use crate::picture::Picture;
 use crate::pixels::Pixels;
 use crate::poll;
@@ -28,20 +28,39 @@ pub struct TestPattern {
     waker: Waker,
     period: Option<Duration>,
     next: Option<Instant>,
+    movie: Option<Movie>,
     is_muted: bool,
     sweeps: bool,
+}
+
+/// Beside a movie, other things are drawn with one step of so many.
+const MIXED_EVERY: u64 = 7;
+
+/// A picture in the picture that is new with each step.
+#[derive(Debug, Clone, Copy)]
+struct Movie {
+    place: Rect,
+    /// Steps that draw it.
+    steps: u64,
 }
 
 /// Makes the pattern change, from any thread.
 #[derive(Debug, Clone)]
 pub struct Stepper {
     steps: Arc<AtomicU64>,
+    movie_ended: Arc<AtomicBool>,
     waker: Waker,
 }
 
 impl Stepper {
     pub fn step(&self) {
         self.steps.fetch_add(1, Ordering::AcqRel);
+        self.waker.wake();
+    }
+
+    /// Ends the movie: from here on it is as if there had been no more.
+    pub fn end_movie(&self) {
+        self.movie_ended.store(true, Ordering::Release);
         self.waker.wake();
     }
 
@@ -52,7 +71,8 @@ impl Stepper {
 
 impl TestPattern {
     pub fn new(size: PictureSize) -> Result<Self, CaptureError> {
-        let stepper = Stepper { steps: Arc::default(), waker: Waker::new()? };
+        let stepper =
+            Stepper { steps: Arc::default(), movie_ended: Arc::default(), waker: Waker::new()? };
         Ok(Self {
             screen: draw::start(size),
             detector: Detector::new(size),
@@ -61,6 +81,7 @@ impl TestPattern {
             waker: Waker::new()?,
             period: None,
             next: None,
+            movie: None,
             is_muted: false,
             sweeps: true,
         })
@@ -73,8 +94,24 @@ impl TestPattern {
         self
     }
 
+    /// Steps draw a noisy movie into this rectangle, and other things seldom, until
+    /// [`Stepper::end_movie`]; a period given with [`Self::every`] ends with it.
+    #[must_use]
+    pub fn movie(mut self, place: Rect) -> Self {
+        self.movie = Some(Movie { place, steps: u64::MAX });
+        self
+    }
+
     pub fn stepper(&self) -> Stepper {
         self.stepper.clone()
+    }
+
+    fn movie_is_over(&mut self) -> bool {
+        let Some(movie) = &mut self.movie else { return false };
+        if movie.steps == u64::MAX && self.stepper.movie_ended.load(Ordering::Acquire) {
+            movie.steps = self.stepper.steps();
+        }
+        movie.steps != u64::MAX
     }
 
     fn is_changed(&self) -> bool {
@@ -94,7 +131,7 @@ impl FrameSource for TestPattern {
     fn resize(&mut self, size: PictureSize) -> Result<PictureSize, CaptureError> {
         self.screen = draw::start(size);
         for step in 0..self.steps_drawn {
-            draw::step(&mut self.screen, step);
+            draw(&mut self.screen, self.movie, step);
         }
         self.detector = Detector::new(size);
         self.sweeps = true;
@@ -112,7 +149,8 @@ impl FrameSource for TestPattern {
             }
             self.stepper.waker.take()?;
             let now = poll::now();
-            if let Some(period) = self.period
+            let is_over = self.movie_is_over();
+            if let Some(period) = self.period.filter(|_| !is_over)
                 && self.next.is_none_or(|next| next <= now)
             {
                 self.stepper.steps.fetch_add(1, Ordering::AcqRel);
@@ -124,7 +162,8 @@ impl FrameSource for TestPattern {
             if deadline.is_some_and(|deadline| deadline <= now) {
                 return Ok(Event::TimedOut);
             }
-            let until = [deadline, self.next].into_iter().flatten().min();
+            let next = self.next.filter(|_| !is_over);
+            let until = [deadline, next].into_iter().flatten().min();
             poll::readable([self.waker.fd(), self.stepper.waker.fd()], until)?;
         }
     }
@@ -137,7 +176,7 @@ impl FrameSource for TestPattern {
         self.sweeps = false;
         let steps = self.stepper.steps();
         while self.steps_drawn < steps {
-            draw::step(&mut self.screen, self.steps_drawn);
+            draw(&mut self.screen, self.movie, self.steps_drawn);
             self.steps_drawn += 1;
         }
         let screen = &self.screen;
@@ -157,5 +196,17 @@ impl FrameSource for TestPattern {
 
     fn cursor(&mut self) -> Result<CursorImage, CaptureError> {
         Ok(CursorImage::from_premultiplied((8, 8), (0, 0), &[0xff00_8080; 64]))
+    }
+}
+
+fn draw(screen: &mut Pixels, movie: Option<Movie>, step: u64) {
+    match movie {
+        Some(movie) if step < movie.steps => {
+            if step % MIXED_EVERY == MIXED_EVERY - 1 {
+                draw::step(screen, step);
+            }
+            draw::movie(screen, movie.place, step);
+        }
+        Some(_) | None => draw::step(screen, step),
     }
 }

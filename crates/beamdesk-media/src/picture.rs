@@ -51,6 +51,15 @@ impl Picture {
         self.hashes[usize::from(tile)]
     }
 
+    /// Whether there is no colour in the tile.
+    pub fn is_grey(&self, tile: u16) -> bool {
+        self.pixels.rows(self.size().grid().rect(tile)).all(|row| {
+            let uneven =
+                |sum: u8, pixel: &[u8]| sum | (pixel[0] ^ pixel[1]) | (pixel[1] ^ pixel[2]);
+            row.chunks_exact(4).fold(0, uneven) == 0
+        })
+    }
+
     /// XXH64 over the hashes of all tiles in order.
     pub fn root(&self) -> u64 {
         root(&self.hashes)

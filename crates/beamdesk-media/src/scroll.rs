@@ -45,7 +45,7 @@ pub(crate) fn find(before: &Pixels, now: &Pixels, around: Rect) -> Option<CopyRe
         height: run.end.checked_sub(run.start)?,
     };
     moved.widen(&mut to);
-    (moved.gain(to) >= GAIN_MIN).then(|| moved.copy(to))
+    moved.is_gain(to).then(|| moved.copy(to))
 }
 
 fn strips(around: Rect) -> Vec<Rect> {
@@ -161,10 +161,11 @@ impl Moved<'_> {
         }
     }
 
-    /// Pixels in rows that would have to be sent without the copy.
-    fn gain(&self, to: Rect) -> usize {
+    /// Whether enough pixels are in rows that would have to be sent without the copy.
+    fn is_gain(&self, to: Rect) -> bool {
+        let enough = GAIN_MIN.div_ceil(usize::from(to.width).max(1));
         let changed = self.now.rows(to).zip(self.before.rows(to)).filter(|(now, old)| now != old);
-        changed.count() * usize::from(to.width)
+        changed.take(enough).count() >= enough
     }
 
     fn copy(&self, to: Rect) -> CopyRect {

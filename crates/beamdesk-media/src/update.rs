@@ -15,6 +15,17 @@ impl CopyRect {
     pub fn from(self) -> Rect {
         Rect { x: self.from_x, y: self.from_y, ..self.to }
     }
+
+    /// Where what this brings into the rectangle comes from.
+    pub(crate) fn origin(self, rect: Rect) -> Rect {
+        let part = rect.intersection(self.to);
+        if part.is_empty() {
+            return part;
+        }
+        let x = part.x - self.to.x + self.from_x;
+        let y = part.y - self.to.y + self.from_y;
+        Rect { x, y, ..part }
+    }
 }
 
 /// What one capture changed: first the copy, then the areas.

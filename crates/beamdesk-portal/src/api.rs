@@ -11,6 +11,7 @@ mod internal;
 mod me;
 mod nodes;
 mod offers;
+mod recordings;
 mod session;
 mod setup;
 mod sizes;
@@ -51,6 +52,10 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(desktops::restart_desktop))
         .routes(routes!(desktops::retry_desktop))
         .routes(routes!(tickets::create_ticket))
+        .routes(routes!(recordings::recordings))
+        .routes(routes!(recordings::remove_recording))
+        .routes(routes!(recordings::create_play_ticket))
+        .routes(routes!(recordings::recording_policy, recordings::put_recording_policy))
         .routes(routes!(events::events))
         .routes(routes!(offers::offers))
         .routes(routes!(users::users, users::add_user))

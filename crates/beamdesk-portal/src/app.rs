@@ -5,6 +5,7 @@ pub(crate) mod desktops;
 pub(crate) mod events;
 pub(crate) mod offers;
 pub(crate) mod policy;
+pub(crate) mod recordings;
 pub(crate) mod sizes;
 pub(crate) mod users;
 

@@ -35,6 +35,9 @@ pub enum PortalError {
     /// The desktop is in a state that has no such act.
     #[error("not possible in the desktop's present state")]
     NotNow,
+    /// Of a gateway that this portal does not send people to.
+    #[error("its file is with another gateway")]
+    NotHere,
     #[error("the quota of {max} desktops is reached")]
     QuotaReached { max: u32 },
     #[error("the name is taken")]

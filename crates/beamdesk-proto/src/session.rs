@@ -14,8 +14,8 @@ use std::{
 
 use crate::{
     EncodedFrame, ProtocolError,
-    control::{self, AgentMessage, ViewerMessage},
-    flow::Flow,
+    control::{self, AgentMessage, Limit, Quality, Region, Status, VideoCodec, ViewerMessage},
+    flow::{Flow, Kind, Shown, ViewerCost},
     wire::{self, Ack, Header, kind},
 };
 
@@ -31,6 +31,8 @@ pub enum Event {
     Hello {
         width: u32,
         height: u32,
+        decodes: Vec<VideoCodec>,
+        quality: Quality,
     },
     /// May be out of bounds: a refusal is an answer, not an error.
     Resize {
@@ -42,6 +44,17 @@ pub enum Event {
     Repair(Vec<u16>),
     Visible(bool),
     Layout(String),
+    Quality(Quality),
+    Region(Option<Region>),
+    Watch(bool),
+    VideoFailed(VideoCodec),
+    KeyFrame,
+    /// The viewer holds these values of a 16-bit picture.
+    SliceShown {
+        place: u8,
+        picture: u32,
+        hash: u64,
+    },
 }
 
 /// What the viewer does with keys and pointer.
@@ -101,7 +114,7 @@ impl AgentSession {
             greeted: false,
             visible: true,
             visible_since: now,
-            flow: Flow::new(now),
+            flow: Flow::new(),
             frames: VecDeque::new(),
             tiles: vec![Tile::default(); tiles],
             open: tiles,
@@ -121,25 +134,79 @@ impl AgentSession {
         }
     }
 
-    /// Bytes the next frame may have; `None`: encode nothing now. See [`Self::ready_at`].
+    /// Bytes the next frame of tiles may have; `None`: encode nothing now. See [`Self::ready_at`].
     pub fn budget(&self, now: Instant) -> Option<usize> {
-        if self.greeted && self.visible { self.flow.budget(now) } else { None }
+        if self.is_awake() { self.flow.budget(now) } else { None }
+    }
+
+    /// The same for what can wait, as making exact what rests while something else moves. `None`
+    /// though there is a [`Self::budget`]: only an acknowledgement or the end of motion changes it.
+    pub fn refine_budget(&self, now: Instant) -> Option<usize> {
+        if self.is_awake() { self.flow.refine_budget(now) } else { None }
     }
 
     /// When [`Self::budget`] gives something if nothing comes in before; `None`: not by itself.
     pub fn ready_at(&self, now: Instant) -> Option<Instant> {
-        if !self.greeted || !self.visible || self.flow.is_full(now) {
-            return None;
-        }
-        Some(self.flow.paced_until().unwrap_or(now))
+        self.paced(Kind::Tiles, now)
     }
 
-    /// A frame goes out.
+    /// Bytes of 16-bit pictures that may go now, beside tiles and video and paced apart from them.
+    /// `None`: none. See [`Self::slices_ready_at`].
+    pub fn slice_budget(&self, now: Instant) -> Option<usize> {
+        if self.is_awake() { self.flow.slice_budget(now) } else { None }
+    }
+
+    /// When [`Self::slice_budget`] gives something if nothing comes in before.
+    pub fn slices_ready_at(&self, now: Instant) -> Option<Instant> {
+        self.paced(Kind::Slice, now).filter(|&at| at > now)
+    }
+
+    /// A frame of 16-bit pictures goes out.
+    pub fn sent_slices(&mut self, frame: u32, bytes: usize, now: Instant) {
+        self.flow.sent(Kind::Slice, bytes, 0, now);
+        self.last_frame = Some(frame);
+        self.frames.push_back(Sent { frame, tiles: Vec::new(), of_this_picture: true });
+    }
+
+    /// Bytes that a video frame begun now should have; `None`: begin none now. Tiles and video are
+    /// paced apart, so both may go in one turn. See [`Self::video_ready_at`].
+    pub fn video_budget(&self, now: Instant) -> Option<usize> {
+        if self.is_awake() { self.flow.video_budget(now) } else { None }
+    }
+
+    /// When [`Self::video_budget`] gives something if nothing comes in before.
+    pub fn video_ready_at(&self, now: Instant) -> Option<Instant> {
+        self.paced(Kind::Video, now)
+    }
+
+    /// A video frame went to its encoder: from here on the next is paced, and none begins until
+    /// this one was [`Self::sent`] or [`Self::video_dropped`].
+    pub fn video_started(&mut self, now: Instant) {
+        self.flow.video_started(now);
+    }
+
+    /// The video frame that was started came to nothing.
+    pub fn video_dropped(&mut self) {
+        self.flow.video_dropped();
+    }
+
+    /// Bytes that video frames should have, whether or not one may begin.
+    pub fn video_target(&self, now: Instant) -> usize {
+        self.flow.video_target(now)
+    }
+
+    /// A frame goes out. One that paints [`EncodedFrame::lossy`] tiles is video; it may go though
+    /// there is no budget any more, since it was begun when there was.
     pub fn sent(&mut self, frame: EncodedFrame, now: Instant) {
+        let kind = if frame.lossy.is_empty() { Kind::Tiles } else { Kind::Video };
+        let tiles = frame.tiles.len() + frame.lossy.len();
         for &(tile, hash) in &frame.tiles {
             self.update(tile, |tile| tile.drawn = Some(hash));
         }
-        self.flow.sent(frame.bytes, now);
+        for &tile in &frame.lossy {
+            self.update(tile, |tile| *tile = Tile::default());
+        }
+        self.flow.sent(kind, frame.bytes, tiles, now);
         self.last_frame = Some(frame.frame);
         self.frames.push_back(Sent {
             frame: frame.frame,
@@ -210,9 +277,60 @@ impl AgentSession {
         self.flow.bytes()
     }
 
-    /// Shortest time lately from sending a frame to its acknowledgement.
+    /// Shortest time lately from sending a frame to its acknowledgement, the page's work left out.
     pub fn way(&self) -> Option<Duration> {
         self.flow.way()
+    }
+
+    /// What the line is believed to carry, bytes per second; `None`: not known yet.
+    pub fn line_rate(&self) -> Option<u64> {
+        self.flow.rate()
+    }
+
+    /// Bytes that the line carries in the time of one frame; a guess until it is known.
+    pub fn frame_bytes(&self) -> usize {
+        self.flow.frame_bytes()
+    }
+
+    /// What frames waited in line lately, on top of the way and their own time on the line.
+    pub fn queue_delay(&self) -> Duration {
+        self.flow.queue()
+    }
+
+    /// What the viewer takes for frames.
+    pub fn viewer_cost(&self) -> ViewerCost {
+        self.flow.viewer_cost()
+    }
+
+    /// What keeps frames from going out faster, as far as it is seen from here.
+    pub fn limit(&self, now: Instant) -> Limit {
+        self.flow.limit(now)
+    }
+
+    /// How this stream goes. What is known about encoders is the caller's to fill in.
+    pub fn status(&self, now: Instant) -> Status {
+        let micros = |time: Duration| u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
+        let kbit = self.line_rate().map_or(0, |rate| rate.saturating_mul(8) / 1000);
+        Status {
+            encoder: "tiles".to_owned(),
+            frames_per_s: self.flow.frames_per_s(now),
+            line_kbit_per_s: u32::try_from(kbit).unwrap_or(u32::MAX),
+            way_us: micros(self.way().unwrap_or_default()),
+            queue_us: micros(self.queue_delay()),
+            limit: self.limit(now),
+            ..Status::default()
+        }
+    }
+
+    fn is_awake(&self) -> bool {
+        self.greeted && self.visible
+    }
+
+    fn paced(&self, kind: Kind, now: Instant) -> Option<Instant> {
+        if !self.is_awake() || self.flow.is_full(kind, now) {
+            return None;
+        }
+        Some(self.flow.paced_until(kind).unwrap_or(now))
     }
 
     fn viewer_message(
@@ -224,12 +342,16 @@ impl AgentSession {
             return Err(ProtocolError::Hello);
         }
         let event = match message {
-            ViewerMessage::Hello { version, width, height } => {
+            ViewerMessage::Hello { version, width, height, mut decodes, quality } => {
                 if version != control::VERSION {
                     return Err(ProtocolError::Version { theirs: version, ours: control::VERSION });
                 }
                 self.greeted = true;
-                Event::Hello { width: u32::from(width), height: u32::from(height) }
+                decodes.retain(|&codec| codec != VideoCodec::Unknown);
+                decodes.sort_unstable();
+                decodes.dedup();
+                let (width, height) = (u32::from(width), u32::from(height));
+                Event::Hello { width, height, decodes, quality }
             }
             ViewerMessage::Resize { width, height } => Event::Resize { width, height },
             ViewerMessage::Key { code, down } => {
@@ -250,12 +372,24 @@ impl AgentSession {
             ViewerMessage::Visible { visible } => {
                 if visible && !self.visible {
                     self.visible_since = now;
+                    self.flow.rested();
                 }
                 self.visible = visible;
                 Event::Visible(visible)
             }
             ViewerMessage::Repair { tiles } => return Ok(self.repair(tiles)),
             ViewerMessage::Layout { name } => Event::Layout(short_word(name, "the layout's name")?),
+            ViewerMessage::Quality { quality } => Event::Quality(quality),
+            ViewerMessage::Region { region } => Event::Region(region),
+            ViewerMessage::Watch { on } => Event::Watch(on),
+            ViewerMessage::VideoFailed { codec } => Event::VideoFailed(codec),
+            ViewerMessage::KeyFrame => Event::KeyFrame,
+            ViewerMessage::SliceShown { place, picture, hash } => {
+                let is_hash = hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+                let hash = u64::from_str_radix(&hash, 16).ok().filter(|_| is_hash);
+                let hash = hash.ok_or(ProtocolError::OutOfBounds("the hash of a slice"))?;
+                Event::SliceShown { place, picture, hash }
+            }
             ViewerMessage::Unknown => return Ok(Vec::new()),
         };
         Ok(vec![event])
@@ -279,7 +413,9 @@ impl AgentSession {
         let Some(sent) = self.frames.pop_front() else {
             return Err(ProtocolError::UnknownFrame(ack.frame));
         };
-        self.flow.acknowledged(now);
+        let micros = |us: u32| Duration::from_micros(us.into());
+        let shown = Shown { decode: micros(ack.decode_us), present: micros(ack.shown_us) };
+        self.flow.acknowledged(shown, now);
         if !sent.of_this_picture {
             return Ok(Vec::new());
         }

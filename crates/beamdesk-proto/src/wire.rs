@@ -27,6 +27,9 @@ pub mod kind {
     pub const AGENT: u8 = 0x01;
     pub const TILES: u8 = 0x02;
     pub const CURSOR: u8 = 0x03;
+    pub const VIDEO: u8 = 0x04;
+    /// 16-bit grey pictures of programs that hand them over.
+    pub const SLICE: u8 = 0x05;
     pub const VIEWER: u8 = 0x11;
     pub const ACK: u8 = 0x12;
     pub const GATE_HELLO: u8 = 0x20;
@@ -202,6 +205,100 @@ impl TilesPrefix {
         let frame = payload.try_get_u32_le().map_err(|_| ProtocolError::Short)?;
         let captured_us = payload.try_get_u64_le().map_err(|_| ProtocolError::Short)?;
         Ok((Self { frame, captured_us }, payload))
+    }
+}
+
+/// `VIDEO` up to its mask.
+const VIDEO_PREFIX_BYTES: usize = 24;
+/// What one encoded picture may have, in all its messages: 8K without loss has less.
+pub const BITSTREAM_BYTES_MAX: usize = 32 << 20;
+
+/// What stands before the bitstream of a `VIDEO` message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VideoHead {
+    pub frame: u32,
+    /// When the picture was captured, microseconds of the agent's own clock.
+    pub captured_us: u64,
+    /// [`crate::control::VideoCodec::number`].
+    pub codec: u8,
+    /// It decodes without any frame before it. The first of a codec or a size always does.
+    pub is_key: bool,
+    /// The bitstream goes on in the next `VIDEO` message.
+    pub goes_on: bool,
+    /// Where it is painted; the corner is a tile's, the decoded picture may be larger.
+    pub x: u16,
+    pub y: u16,
+    pub width: u16,
+    pub height: u16,
+    /// Which tiles of the rectangle it may paint: a bit each, row by row, low bits first.
+    pub mask: Vec<u8>,
+}
+
+impl VideoHead {
+    const KEY: u8 = 1;
+    const GOES_ON: u8 = 2;
+
+    /// # Panics
+    /// When the mask is longer than 65,535 bytes; no picture has as many tiles.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(VIDEO_PREFIX_BYTES.saturating_add(self.mask.len()));
+        out.put_u32_le(self.frame);
+        out.put_u64_le(self.captured_us);
+        out.put_u8(self.codec);
+        let key = if self.is_key { Self::KEY } else { 0 };
+        out.put_u8(key | if self.goes_on { Self::GOES_ON } else { 0 });
+        for number in [self.x, self.y, self.width, self.height] {
+            out.put_u16_le(number);
+        }
+        out.put_u16_le(u16::try_from(self.mask.len()).expect("no picture has as many tiles"));
+        out.put_slice(&self.mask);
+        out
+    }
+
+    /// The head and the bitstream behind it.
+    pub fn split(mut payload: &[u8]) -> Result<(Self, &[u8]), ProtocolError> {
+        let short = |_| ProtocolError::Short;
+        let frame = payload.try_get_u32_le().map_err(short)?;
+        let captured_us = payload.try_get_u64_le().map_err(short)?;
+        let codec = payload.try_get_u8().map_err(short)?;
+        let flags = payload.try_get_u8().map_err(short)?;
+        if flags & !(Self::KEY | Self::GOES_ON) != 0 {
+            return Err(ProtocolError::UnknownFlags(flags));
+        }
+        let x = payload.try_get_u16_le().map_err(short)?;
+        let y = payload.try_get_u16_le().map_err(short)?;
+        let width = payload.try_get_u16_le().map_err(short)?;
+        let height = payload.try_get_u16_le().map_err(short)?;
+        let mask_len = usize::from(payload.try_get_u16_le().map_err(short)?);
+        let is_within = |at: u16, length: u16, max: u16| {
+            at.is_multiple_of(TILE) && length > 0 && at.saturating_add(length) <= max
+        };
+        if !is_within(x, width, WIDTH_MAX) || !is_within(y, height, HEIGHT_MAX) {
+            return Err(ProtocolError::OutOfBounds("the place of a video frame"));
+        }
+        let tiles = tiles_of(width, height);
+        if mask_len != tiles.div_ceil(8) {
+            return Err(ProtocolError::OutOfBounds("the mask of a video frame"));
+        }
+        let (mask, bitstream) = payload.split_at_checked(mask_len).ok_or(ProtocolError::Short)?;
+        // One way to write each mask: the bits behind the last tile are 0.
+        let used = tiles % 8;
+        if used != 0 && mask.last().is_some_and(|&last| last >> used != 0) {
+            return Err(ProtocolError::OutOfBounds("the mask of a video frame"));
+        }
+        let head = Self {
+            frame,
+            captured_us,
+            codec,
+            is_key: flags & Self::KEY != 0,
+            goes_on: flags & Self::GOES_ON != 0,
+            x,
+            y,
+            width,
+            height,
+            mask: mask.to_vec(),
+        };
+        Ok((head, bitstream))
     }
 }
 

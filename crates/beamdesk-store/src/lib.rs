@@ -7,6 +7,8 @@ mod error;
 mod lease;
 mod offer;
 mod open;
+mod play;
+mod recording;
 mod redeem;
 mod resume;
 mod row;
@@ -20,6 +22,8 @@ mod user;
 
 pub use audit::{AuditEntry, AuditEvent};
 pub use error::StoreError;
+pub use play::{Play, PlayTicket};
+pub use recording::{RecordingOrders, RecordingRow};
 pub use redeem::{Redeemed, RefusedReason};
 pub use resume::{Resumed, Rotation};
 pub use session::SessionRow;

@@ -28,8 +28,10 @@ const SQLITE_CONNECTIONS_MAX: u32 = 4;
 const POSTGRES_CONNECTIONS_MAX: u32 = 16;
 
 /// Forward only, and adding before removing, so that the former program still runs on the new one.
-const MIGRATIONS: &[(i64, &str, &str)] =
-    &[(1, "first", include_str!("../migrations/0001_first.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "first", include_str!("../migrations/0001_first.sql")),
+    (2, "recordings", include_str!("../migrations/0002_recordings.sql")),
+];
 
 impl Store {
     /// Opens `sqlite:/path/beamdesk.db` (made when missing), `sqlite::memory:` or `postgres://…`,

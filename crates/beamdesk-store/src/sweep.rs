@@ -34,6 +34,10 @@ impl Store {
                 .bind(db_old)
                 .execute(&mut *tx)
                 .await?;
+            sqlx::query("DELETE FROM recording_tickets WHERE expires_ms < $1")
+                .bind(db_old)
+                .execute(&mut *tx)
+                .await?;
             sqlx::query("DELETE FROM streams WHERE ended_ms < $1")
                 .bind(db_old)
                 .execute(&mut *tx)
@@ -41,6 +45,8 @@ impl Store {
             sqlx::query(
                 "DELETE FROM sessions WHERE (ended_ms < $1 OR expires_ms < $1)
                    AND NOT EXISTS (SELECT 1 FROM tickets WHERE session_id = sessions.id)
+                   AND NOT EXISTS
+                     (SELECT 1 FROM recording_tickets WHERE session_id = sessions.id)
                    AND NOT EXISTS (SELECT 1 FROM streams WHERE session_id = sessions.id)",
             )
             .bind(old_ms)

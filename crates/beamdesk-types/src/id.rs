@@ -117,6 +117,10 @@ uuid_id!(
     /// One viewer's stream of one desktop, over all its reconnects.
     StreamId, "stream"
 );
+uuid_id!(
+    /// One recording of a stream, from attach to end.
+    RecordingId, "recording"
+);
 name_id!(
     /// A gateway, as its certificate names it.
     GatewayName, "gateway"

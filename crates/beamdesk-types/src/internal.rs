@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{DesktopId, Secret, StreamId, UserId};
+use crate::{DesktopId, RecordingPolicy, Secret, StreamId, UserId};
 
 /// `POST /internal/v1/tickets/redeem`. The gateway's name is in its certificate, not in the body.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -35,6 +35,9 @@ pub struct Grant {
     pub address: String,
     /// Name the agent's certificate must carry: see `agent_server_name` in `beamdesk-auth`.
     pub agent_name: String,
+    /// Whether the stream is, or may be, recorded.
+    #[serde(default)]
+    pub recording: RecordingPolicy,
     /// The next resume handle, for the browser's cookie.
     pub handle: Secret,
 }

@@ -7,6 +7,7 @@ mod desktop;
 mod id;
 mod internal;
 mod node;
+mod recording;
 mod secret;
 mod size;
 
@@ -15,13 +16,18 @@ pub use agent::{AgentConfig, AgentStatus, SessionConfig, SessionState};
 pub use clock::Clock;
 pub use desktop::{Desktop, Failure, FailureCode, Goal, Phase};
 pub use id::{
-    DesktopId, GatewayName, IdError, ImageId, NodeName, SessionId, SizeId, StreamId, UserId,
+    DesktopId, GatewayName, IdError, ImageId, NodeName, RecordingId, SessionId, SizeId, StreamId,
+    UserId,
 };
 pub use internal::{
     CloseReason, Grant, LeaseAnswer, LeaseEnd, RedeemRequest, Refusal, RenewRequest, ResumeRequest,
 };
 pub use jiff::Timestamp;
 pub use node::{Node, Protection};
+pub use recording::{
+    PlayAllowed, PlayCheck, PlayGrant, PlayRequest, RecordingAnswer, RecordingBegin,
+    RecordingBegun, RecordingEnd, RecordingPolicy, RecordingState, RecordingSync, RecordingUse,
+};
 pub use secret::Secret;
 pub use size::{GpuRequest, Image, Size};
 

@@ -92,8 +92,10 @@ async fn run(options: &Options) -> Result<()> {
         tls: Some(authority.server_config_requiring_client(&portal_identity, &[])?),
     };
     let ready = Ready::new(&public, auth.setup_link_token().await?.as_ref());
-    let gateway =
-        gateway_config(&authority, gateway, &public.origins, public.gateway, internal_address)?;
+    let gateway = GatewayConfig {
+        recordings: options.recordings(&data.folder),
+        ..gateway_config(&authority, gateway, &public.origins, public.gateway, internal_address)?
+    };
     let listeners = Listeners { public: public.portal, internal: vec![internal] };
 
     let services = async {
@@ -168,6 +170,7 @@ fn gateway_config(
         tls: authority.client_config(&identity, &[])?,
         limits: Limits::default(),
         streams_max: STREAMS_MAX,
+        recordings: None,
         times: Times::default(),
     })
 }

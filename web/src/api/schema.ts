@@ -248,6 +248,75 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/recording-policy": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whether streams are recorded. */
+        get: operations["recording_policy"];
+        /** Says whether streams are recorded: from the next connection on, but `off` ends those going on. */
+        put: operations["put_recording_policy"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/recordings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One's own recordings, or everybody's, newest first. */
+        get: operations["recordings"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/recordings/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Removes a recording for good. */
+        delete: operations["remove_recording"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/recordings/{id}/tickets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A ticket to play or download a recording: good for 30 seconds, once, from this browser. */
+        post: operations["create_play_ticket"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/session": {
         parameters: {
             query?: never;
@@ -541,6 +610,9 @@ export interface components {
             name: string;
             size: components["schemas"]["SizeId"];
         };
+        NewPlayTicket: {
+            use: components["schemas"]["RecordingUse"];
+        };
         NewUser: {
             name: string;
             password: string;
@@ -594,6 +666,14 @@ export interface components {
          * @enum {string}
          */
         Phase: "pending" | "building" | "booting" | "ready" | "stopping" | "stopped" | "failed" | "deleting" | "deleted";
+        PlayTicketView: {
+            /** Format: date-time */
+            expires: string;
+            /** @description Where to post it. */
+            play_url: string;
+            /** @description Works once. Belongs into the body of a POST to `play_url`, and nowhere else. */
+            ticket: components["schemas"]["Secret"];
+        };
         Progress: {
             /**
              * Format: int32
@@ -623,6 +703,63 @@ export interface components {
             desktops: number;
             /** Format: int32 */
             desktops_max: number;
+        };
+        RecordedDesktop: {
+            id: components["schemas"]["DesktopId"];
+            /** @description As it was called then. */
+            name: string;
+        };
+        RecordedUser: {
+            id: components["schemas"]["UserId"];
+            name: string;
+        };
+        /**
+         * @description Why a recording ended, as a stable word that the pages translate.
+         * @enum {string}
+         */
+        RecordingEnd: "ended" | "too_long" | "full" | "slow" | "failed" | "not_allowed" | "interrupted";
+        /**
+         * Format: uuid
+         * @description One recording of a stream, from attach to end.
+         */
+        RecordingId: string;
+        RecordingList: {
+            policy: components["schemas"]["RecordingPolicy"];
+            /** @description Newest first. */
+            recordings: components["schemas"]["RecordingView"][];
+        };
+        RecordingMay: {
+            /** @description Play and download. */
+            play: boolean;
+            remove: boolean;
+        };
+        /**
+         * @description Whether streams are recorded. Set by an administrator.
+         * @enum {string}
+         */
+        RecordingPolicy: "off" | "allowed" | "always";
+        RecordingPolicyBody: {
+            policy: components["schemas"]["RecordingPolicy"];
+        };
+        /**
+         * @description What a person wants with a recording.
+         * @enum {string}
+         */
+        RecordingUse: "play" | "download";
+        RecordingView: {
+            /** Format: int64 */
+            bytes: number;
+            desktop: components["schemas"]["RecordedDesktop"];
+            /** Format: int64 */
+            duration_ms: number;
+            end?: components["schemas"]["RecordingEnd"] | null;
+            id: components["schemas"]["RecordingId"];
+            may: components["schemas"]["RecordingMay"];
+            /** @description Made because the policy says so; only an administrator may remove it. */
+            required: boolean;
+            /** Format: date-time */
+            started: string;
+            user: components["schemas"]["RecordedUser"];
         };
         RenameDesktop: {
             name: string;
@@ -1231,6 +1368,163 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Offers"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    recording_policy: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecordingPolicyBody"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    put_recording_policy: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RecordingPolicyBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecordingPolicyBody"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    recordings: {
+        parameters: {
+            query?: {
+                /** @description Everybody's, for administrators; else one's own. */
+                all?: boolean;
+                /** @description Only those older than the one with this id. */
+                before?: string;
+                /** @description At most 100. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecordingList"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    remove_recording: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["RecordingId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    create_play_ticket: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["RecordingId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewPlayTicket"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlayTicketView"];
                 };
             };
             /** @description What went wrong */

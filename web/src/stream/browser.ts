@@ -1,42 +1,16 @@
-/** Brings a session to life in a page: socket, timers, canvas, input, size, visibility. */
-import { attach } from './attach';
-import { CanvasSurface } from './canvas';
+/** Brings a session to life in a page: worker, canvas, input, size, visibility. */
+import { contextOf } from './canvas';
 import { type Cursor, showCursor } from './cursor';
-import { loadHash } from './hash';
 import { takeInput } from './input';
-import { type Host, type Listener, Session, type Size } from './session';
+import { type Handle, type PageEvents, startHere, startInWorker } from './handle';
+import type { Pixels } from './picture';
+import type { Quality, Region, VideoCodec } from './proto';
+import type { Size, View } from './session';
+import type { SliceChange } from './slices';
 import type { Numbers } from './stats';
-import { Zstd } from './zstd';
 
 /** The desktop follows the window once it has kept its size for so long. */
 const RESIZE_MS = 150;
-const IDLE_MS_MAX = 100;
-
-const host: Host = {
-  attach,
-  connect: (desktop) => new WebSocket(streamUrl(desktop)),
-  now: () => performance.now(),
-  random: () => Math.random(),
-  later: (ms, run) => {
-    const timer = setTimeout(run, ms);
-    return () => {
-      clearTimeout(timer);
-    };
-  },
-  idle: (run) => {
-    if (!('requestIdleCallback' in window)) return host.later(1, run);
-    const handle = requestIdleCallback(run, { timeout: IDLE_MS_MAX });
-    return () => {
-      cancelIdleCallback(handle);
-    };
-  },
-};
-
-function streamUrl(desktop: string): string {
-  const url = new URL(`/d/${desktop}/stream`, location.href);
-  url.protocol = location.protocol === 'http:' ? 'ws:' : 'wss:';
-  return url.href;
-}
 
 export interface Parts {
   /** Id of the desktop. */
@@ -44,7 +18,12 @@ export interface Parts {
   readonly canvas: HTMLCanvasElement;
   /** The room there is for the picture. */
   readonly stage: HTMLElement;
-  readonly listener: Pick<Listener, 'changed'>;
+  readonly listener: {
+    changed(view: View): void;
+    /** A 16-bit picture over the desktop's has changed. */
+    slice?(change: SliceChange): void;
+  };
+  readonly quality?: Quality;
   /** The keyboard goes back to the page's controls. */
   releaseKeyboard(): void;
 }
@@ -59,37 +38,59 @@ export interface Probe {
   readonly state: string;
   readonly link: string;
   readonly numbers: Numbers;
+  readonly view: View;
+  /** What this browser was seen to decode. */
+  readonly decodes: readonly VideoCodec[];
+  /** Whether a worker holds the session. */
+  readonly inWorker: boolean;
+  /** What the canvas really shows. */
+  pixels(x: number, y: number, width: number, height: number): Promise<Pixels>;
 }
 
 export interface Stream {
-  readonly session: Session;
+  readonly session: Handle;
   /** Whether one pixel of the picture is one of the screen. */
   readonly isOneToOne: boolean;
+  setQuality(quality: Quality): void;
+  /** Marks what matters; null: nothing any more. */
+  markRegion(region: Region | null): void;
+  /** Whether `view.status` is wanted. */
+  /** Keeps the stream from its first picture on, or no more. */
+  record(on: boolean): void;
+  watch(on: boolean): void;
   stop(): void;
 }
 
 export async function startStream(parts: Parts): Promise<Stream> {
   const { canvas, stage, desktop } = parts;
-  const [hash, zstd] = await Promise.all([loadHash(), Zstd.load()]);
   let cursor: Cursor | null = null;
   /** Pixels of the screen for one of CSS. */
   let ratio = devicePixelRatio;
-  const session = new Session(
-    { desktop, size: await roomOf(stage) },
-    { host, surface: new CanvasSurface(canvas), hash, zstd },
-    {
-      changed: (view) => {
-        parts.listener.changed(view);
-      },
-      cursor: (shape) => {
-        cursor = shape;
-        showCursor(canvas, shape, ratio);
-      },
-      resized: (size) => {
-        fit(canvas, size, ratio);
-      },
+  const options = {
+    desktop,
+    size: await roomOf(stage),
+    quality: parts.quality ?? ('automatic' as const),
+  };
+  const events: PageEvents = {
+    changed: (view) => {
+      parts.listener.changed(view);
     },
-  );
+    cursor: (shape) => {
+      cursor = shape;
+      showCursor(canvas, shape, ratio);
+    },
+    resized: (size) => {
+      fit(canvas, size, ratio);
+    },
+    slice: (change) => {
+      parts.listener.slice?.(change);
+    },
+  };
+  const context = contextOf(canvas);
+  // Where there are no module workers, the page does it all itself.
+  const session =
+    (await startInWorker(options, canvas, context, events)) ??
+    (await startHere(options, canvas, events));
   const stopped = new AbortController();
   const { signal } = stopped;
 
@@ -129,6 +130,18 @@ export async function startStream(parts: Parts): Promise<Stream> {
     get isOneToOne() {
       const box = canvas.getBoundingClientRect();
       return Math.abs(box.width * ratio - canvas.width) < 0.5;
+    },
+    setQuality: (quality) => {
+      session.setQuality(quality);
+    },
+    markRegion: (region) => {
+      session.markRegion(region);
+    },
+    record: (on) => {
+      session.record(on);
+    },
+    watch: (on) => {
+      session.watch(on);
     },
     stop: () => {
       stopped.abort();
@@ -194,7 +207,7 @@ declare global {
   }
 }
 
-function exposeProbe(session: Session): void {
+function exposeProbe(session: Handle): void {
   const probe: Probe = {
     get frames() {
       return session.numbers().frames;
@@ -220,6 +233,14 @@ function exposeProbe(session: Session): void {
     get numbers() {
       return session.numbers();
     },
+    get view() {
+      return session.view;
+    },
+    get decodes() {
+      return session.view.decodes ?? [];
+    },
+    inWorker: session.inWorker,
+    pixels: (x, y, width, height) => session.pixels({ x, y, width, height }),
   };
   Object.defineProperty(window, 'beamdesk', { value: Object.freeze(probe), configurable: true });
 }

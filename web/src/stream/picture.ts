@@ -1,21 +1,24 @@
 /** The picture as the viewer holds it: the truth that is drawn, hashed and acknowledged. */
-import type { Hash } from './hash';
+import { Grid, type Rect, TILE } from './grid';
+import type { PixelCode, Span } from './pixels';
 import { ProtocolError } from './proto';
 
-export const TILE = 64;
-
-/** A rectangle in pixels of the picture. */
-export interface Rect {
-  x: number;
-  y: number;
-  width: number;
-  height: number;
-}
+export { type Rect, TILE };
 
 interface Slot {
   width: number;
   height: number;
   pixels: Uint32Array;
+}
+
+/** Everything that was held at some time. */
+export interface Kept {
+  readonly width: number;
+  readonly height: number;
+  readonly pixels: Uint32Array;
+  readonly hashes: BigUint64Array<ArrayBuffer>;
+  /** Shared with other times at which a slot held the same. */
+  readonly slots: readonly (Slot | undefined)[];
 }
 
 const BLACK = 0xff00_0000;
@@ -28,38 +31,36 @@ export interface Pixels {
 }
 
 export class Picture {
-  readonly #hash: Hash;
-  #width = 0;
-  #height = 0;
-  #columns = 0;
-  #bytes = new Uint8ClampedArray(0);
+  readonly #code: PixelCode;
+  #grid = new Grid(0, 0);
+  #bytes: Uint8ClampedArray<ArrayBuffer> = new Uint8ClampedArray(0);
   /** The same memory, one pixel a number: 0xAABBGGRR on the little-endian machines browsers run on. */
   #pixels = new Uint32Array(0);
   #hashes = new BigUint64Array(0);
   #root: bigint | null = null;
   #slots: (Slot | undefined)[] = [];
-  /** One tile's pixels in one piece, for hashing. */
-  readonly #gathered = new Uint32Array(TILE * TILE);
+  /** Pixels of slots that somebody came to keep: they are not written any more. */
+  #kept = new WeakSet<Uint32Array>();
 
-  constructor(hash: Hash) {
-    this.#hash = hash;
+  constructor(code: PixelCode) {
+    this.#code = code;
   }
 
   get width(): number {
-    return this.#width;
+    return this.#grid.width;
   }
 
   get height(): number {
-    return this.#height;
+    return this.#grid.height;
   }
 
   /** Number of tiles. */
   get tiles(): number {
-    return this.#hashes.length;
+    return this.#grid.tiles;
   }
 
   get columns(): number {
-    return this.#columns;
+    return this.#grid.columns;
   }
 
   /** The pixels, for writing; who writes must call `rehash` for the tiles touched. */
@@ -67,6 +68,7 @@ export class Picture {
     return this.#pixels;
   }
 
+  /** The same, as bytes; both are new after `resize`. */
   get bytes(): Uint8ClampedArray<ArrayBuffer> {
     return this.#bytes;
   }
@@ -79,12 +81,11 @@ export class Picture {
 
   /** A new size: black picture, the cache is kept. */
   resize(width: number, height: number): void {
-    this.#width = width;
-    this.#height = height;
-    this.#columns = Math.ceil(width / TILE);
-    this.#bytes = new Uint8ClampedArray(width * height * 4);
-    this.#pixels = new Uint32Array(this.#bytes.buffer).fill(BLACK);
-    this.#hashes = new BigUint64Array(this.#columns * Math.ceil(height / TILE));
+    this.#grid = new Grid(width, height);
+    this.#bytes = this.#code.picture(width, height);
+    this.#pixels = new Uint32Array(this.#bytes.buffer, this.#bytes.byteOffset, width * height);
+    this.#pixels.fill(BLACK);
+    this.#hashes = new BigUint64Array(this.#grid.tiles);
     // Black tiles differ by size only: whole, right edge, lower edge, corner.
     const known = new Map<string, bigint>();
     for (let tile = 0; tile < this.#hashes.length; tile++) {
@@ -97,16 +98,33 @@ export class Picture {
     this.#root = null;
   }
 
-  tileRect(tile: number): Rect {
-    if (tile >= this.#hashes.length) throw new ProtocolError('tile outside the picture');
-    const x = (tile % this.#columns) * TILE;
-    const y = Math.floor(tile / this.#columns) * TILE;
+  /** All of it, to come back to. */
+  keep(): Kept {
+    for (const slot of this.#slots) if (slot) this.#kept.add(slot.pixels);
     return {
-      x,
-      y,
-      width: Math.min(TILE, this.#width - x),
-      height: Math.min(TILE, this.#height - y),
+      width: this.width,
+      height: this.height,
+      pixels: this.#pixels.slice(),
+      hashes: this.#hashes.slice(),
+      slots: [...this.#slots],
     };
+  }
+
+  /** Holds again what was held then. */
+  comeBack(kept: Kept): void {
+    this.resize(kept.width, kept.height);
+    this.#pixels.set(kept.pixels);
+    this.#hashes = kept.hashes.slice();
+    this.#slots = [...kept.slots];
+    this.#root = null;
+  }
+
+  get grid(): Grid {
+    return this.#grid;
+  }
+
+  tileRect(tile: number): Rect {
+    return this.#grid.tileRect(tile);
   }
 
   tileHash(tile: number): bigint {
@@ -124,14 +142,19 @@ export class Picture {
 
   /** Hash over all tile hashes in order, each as 8 bytes, little-endian. */
   root(): bigint {
-    this.#root ??= this.#hash(new Uint8Array(this.#hashes.buffer));
+    this.#root ??= this.#code.hashOf(new Uint8Array(this.#hashes.buffer));
     return this.#root;
   }
 
   copy(sx: number, sy: number, dx: number, dy: number, width: number, height: number): void {
-    const fits = (x: number, y: number) => x + width <= this.#width && y + height <= this.#height;
+    const fits = (x: number, y: number) =>
+      x + width <= this.#grid.width && y + height <= this.#grid.height;
     if (!fits(sx, sy) || !fits(dx, dy)) throw new ProtocolError('copy outside the picture');
-    const stride = this.#width;
+    const stride = this.#grid.width;
+    if (width === stride) {
+      this.#pixels.copyWithin(dy * stride, sy * stride, (sy + height) * stride);
+      return;
+    }
     // Rows are taken in the order that reads each before it is overwritten.
     const down = dy > sy;
     for (let i = 0; i < height; i++) {
@@ -143,11 +166,15 @@ export class Picture {
 
   save(tile: number, slot: number): void {
     if (slot >= this.#slots.length) throw new ProtocolError('no such cache slot');
-    const { width, height } = this.tileRect(tile);
+    const { x, y, width, height } = this.tileRect(tile);
     const held = this.#slots[slot];
     const bytes = width * height;
-    const pixels = held?.pixels.length === bytes ? held.pixels : new Uint32Array(bytes);
-    this.#gather(tile, pixels);
+    const isFree = held?.pixels.length === bytes && !this.#kept.has(held.pixels);
+    const pixels = isFree ? held.pixels : new Uint32Array(bytes);
+    for (let row = 0; row < height; row++) {
+      const from = (y + row) * this.#grid.width + x;
+      pixels.set(this.#pixels.subarray(from, from + width), row * width);
+    }
     this.#slots[slot] = { width, height, pixels };
   }
 
@@ -159,7 +186,7 @@ export class Picture {
     }
     for (let row = 0; row < height; row++) {
       const from = row * width;
-      this.#pixels.set(held.pixels.subarray(from, from + width), (y + row) * this.#width + x);
+      this.#pixels.set(held.pixels.subarray(from, from + width), (y + row) * this.#grid.width + x);
     }
   }
 
@@ -172,7 +199,7 @@ export class Picture {
     );
     let at = 0;
     for (let row = 0; row < area.height; row++) {
-      let held = (area.y + row) * this.#width + area.x;
+      let held = (area.y + row) * this.#grid.width + area.x;
       for (let column = 0; column < area.width; column++) {
         if (pixels[at++] !== this.#pixels[held++]) return false;
       }
@@ -180,19 +207,12 @@ export class Picture {
     return true;
   }
 
-  #hashOf(tile: number): bigint {
-    const pixels = this.#gather(tile, this.#gathered);
-    return this.#hash(new Uint8Array(this.#gathered.buffer, 0, pixels * 4));
+  /** Where a rectangle lies in `pixels`. */
+  span({ x, y, width, height }: Rect): Span {
+    return { start: y * this.#grid.width + x, width, height };
   }
 
-  #gather(tile: number, out: Uint32Array): number {
-    const { x, y, width, height } = this.tileRect(tile);
-    const pixels = this.#pixels;
-    let at = 0;
-    for (let row = 0; row < height; row++) {
-      let from = (y + row) * this.#width + x;
-      for (const end = from + width; from < end; from++) out[at++] = pixels[from] ?? 0;
-    }
-    return at;
+  #hashOf(tile: number): bigint {
+    return this.#code.hash(this.span(this.tileRect(tile)));
   }
 }

@@ -1,165 +1,179 @@
-/**
- * One viewer's stream: attaches, speaks the protocol, comes back by itself when it breaks.
- *
- * ```text
- *   connecting ──welcome, hello──▶ open ──socket lost──▶ waiting ──time, or network back──▶ connecting
- *       │ refused                    │ close without retry
- *       └────────────▶ ended ◀───────┘
- * ```
- */
-import type { Attach } from './attach';
-import type { Surface } from './canvas';
-import { type Cursor, readCursor } from './cursor';
-import { Exactness, type ExactState } from './exact';
-import { type Hash, hashText } from './hash';
-import { Picture } from './picture';
+/** One viewer's stream: speaks the protocol, shows what comes, says what the page wants. */
+import { Connection, type ConnectionHost } from './connection';
+import { readCursor } from './cursor';
+import { Exactness } from './exact';
+import { hashText } from './hash';
+import { Picture, type Pixels, type Rect } from './picture';
+import type { PixelCode } from './pixels';
+import { Presenter, type Shown } from './presenter';
 import {
   type AgentMessage,
-  type CloseReason,
   Flag,
-  type GateHello,
   type GateMessage,
   Kind,
   type Message,
   ProtocolError,
+  type Quality,
   readAgentMessage,
   readGateMessage,
   readMessage,
+  type Region,
+  type Status,
   VERSION,
+  type VideoCodec,
   type ViewerMessage,
   writeAck,
   writeJson,
 } from './proto';
-import { type Numbers, Stats } from './stats';
+import type { SliceDecoder } from './slices';
+import type { Surface } from './surface';
 import { TileDecoder } from './tiles';
 import { Verifier, type VerifierHost } from './verify';
+import { type Codecs, VideoPath } from './video';
+import type { Controls, Listener, Size, View } from './view';
 import type { Zstd } from './zstd';
 
-/** The part of a WebSocket that is used. */
-export interface Socket {
-  binaryType: string;
-  readonly bufferedAmount: number;
-  onopen: ((event: Event) => void) | null;
-  onmessage: ((event: MessageEvent<unknown>) => void) | null;
-  onclose: ((event: CloseEvent) => void) | null;
-  send(bytes: Uint8Array<ArrayBuffer>): void;
-  close(): void;
-}
+export type { Socket } from './connection';
+export type { Controls, LinkState, Listener, Sample, Size, View } from './view';
 
 /** What the session needs of the world. */
-export interface Host extends VerifierHost {
-  attach(desktop: string): Promise<Attach>;
-  connect(desktop: string): Socket;
+export interface Host extends VerifierHost, ConnectionHost {
+  /** Finds out once what this browser decodes. */
+  codecs(): Promise<Codecs>;
 }
 
-export interface Size {
-  readonly width: number;
-  readonly height: number;
-}
-
-export type LinkState =
-  | { kind: 'connecting' }
-  | { kind: 'open' }
-  | { kind: 'waiting'; reason: CloseReason | null; untilMs: number }
-  | { kind: 'ended'; reason: CloseReason | 'refused' };
-
-/** Everything a page shows about the stream. */
-export interface View {
-  readonly link: LinkState;
-  readonly exact: ExactState;
-  readonly desktopName: string | null;
-  readonly userName: string | null;
-  readonly size: Size | null;
-  /** Largest picture the desktop can show; set when the asked one was refused. */
-  readonly refusedBeyond: Size | null;
-  readonly layouts: readonly string[];
-  readonly notice: string | null;
-}
-
-export interface Listener {
-  changed(view: View): void;
-  cursor(cursor: Cursor): void;
-  /** The picture on the surface has a new size. */
-  resized(size: Size): void;
-}
-
-/** First and longest wait before coming back; the wait is a random part of it (full jitter). */
-const WAIT_MS = 1000;
-const WAIT_MS_MAX = 15_000;
-/** A stream that lived this long was a good one: the next wait is short again. */
-const SETTLED_MS = 10_000;
-/** No first picture after this long: the socket is dead. */
-const OPEN_MS_MAX = 20_000;
 /** Pointer moves are dropped while more than this waits to be sent. */
 const SEND_BYTES_MAX = 64 << 10;
 /** A tile that reads back wrong is seen as such for so long before it is repaired. */
 const REPAIR_MS = 500;
-/** So many broken streams in a row, and coming back is pointless. */
-const PROTOCOL_ERRORS_MAX = 3;
+/** A browser that takes longer to show what it decodes gets tiles only. */
+const PROBE_MS_MAX = 2000;
 
-export class Session {
-  readonly #desktop: string;
+const NO_CODECS: Codecs = {
+  decodes: () => [],
+  open: () => {
+    throw new Error('no decoder');
+  },
+  config: () => {
+    throw new Error('no decoder');
+  },
+};
+
+export class Session implements Controls {
+  readonly #connection: Connection;
   readonly #host: Host;
   readonly #surface: Surface;
   readonly #listener: Listener;
   readonly #picture: Picture;
-  readonly #decoder: TileDecoder;
+  readonly #presenter: Presenter;
+  readonly #slices: SliceDecoder;
   readonly #exactness = new Exactness();
   readonly #verifier: Verifier;
-  readonly #stats = new Stats();
-
-  #socket: Socket | null = null;
-  #link: LinkState = { kind: 'connecting' };
-  #attempts = 0;
-  #protocolErrors = 0;
-  #openedAt = 0;
-  #cancelWait: (() => void) | null = null;
-  #isClosed = false;
 
   #asked: Size;
   #layout: string | null = null;
   #isVisible = true;
+  #quality: Quality;
+  #region: Region | null = null;
+  #isWatched = false;
+  #codecs = NO_CODECS;
+  #decodes: readonly VideoCodec[] | null = null;
   #desktopName: string | null = null;
   #userName: string | null = null;
   #layouts: readonly string[] = [];
   #refusedBeyond: Size | null = null;
   #notice: string | null = null;
+  #status: Status | null = null;
+  #marked: readonly Region[] = [];
+  #isRecorded = false;
+  #recordingTrouble: View['recordingTrouble'] = null;
   #size: Size | null = null;
   #greeted = false;
 
-  /** The surface still shows the picture of before; it changes with the first new frame. */
-  #surfaceIsOld = true;
+  /** Last frame that came in whole. */
   #frame: number | null = null;
-  readonly #touched = new Set<number>();
+  #bytesEver = 0;
   /** Tiles that read back wrong and will be repaired soon. */
   readonly #wrong = new Set<number>();
   #cancelRepair: (() => void) | null = null;
-  #decodeMs = 0;
-  #frameBytes = 0;
   #lastPointer: { x: number; y: number } | null = null;
 
   constructor(
-    options: { desktop: string; size: Size },
-    parts: { host: Host; surface: Surface; hash: Hash; zstd: Pick<Zstd, 'unpack'> },
+    options: { desktop: string; size: Size; quality?: Quality },
+    parts: {
+      host: Host;
+      surface: Surface;
+      code: PixelCode;
+      zstd: Pick<Zstd, 'unpack'>;
+      slices: SliceDecoder;
+    },
     listener: Listener,
   ) {
-    this.#desktop = options.desktop;
     this.#asked = options.size;
-    this.#host = parts.host;
-    this.#surface = parts.surface;
+    this.#quality = options.quality ?? 'automatic';
+    const { host, surface, code, zstd } = parts;
+    this.#host = host;
+    this.#surface = surface;
+    this.#slices = parts.slices;
     this.#listener = listener;
-    this.#picture = new Picture(parts.hash);
-    this.#decoder = new TileDecoder(this.#picture, parts.zstd);
-    this.#verifier = new Verifier(
-      {
-        picture: this.#picture,
-        surface: parts.surface,
-        exactness: this.#exactness,
-        host: parts.host,
+    this.#connection = new Connection(options.desktop, host, {
+      message: (data) => {
+        this.#receive(data);
       },
+      dropped: () => {
+        this.#dropped();
+      },
+      ended: () => {
+        this.#presenter.blank();
+      },
+      changed: () => {
+        this.#changed();
+      },
+    });
+    const picture = new Picture(code);
+    this.#picture = picture;
+    const codecs: Codecs = {
+      // Known only when the probe is done.
+      decodes: () => this.#codecs.decodes(),
+      open: (events) => this.#codecs.open(events),
+      config: (codec, key, head) => this.#codecs.config(codec, key, head),
+    };
+    const video = new VideoPath(
+      { codecs, surface, host },
       {
-        wrong: (tiles) => {
-          this.#repair(tiles);
+        failed: (codec) => {
+          this.send({ type: 'video_failed', codec });
+        },
+        lost: () => {
+          this.send({ type: 'key_frame' });
+        },
+        ready: () => {
+          this.#presenter.pump();
+        },
+      },
+    );
+    const tiles = new TileDecoder(picture, code, zstd);
+    const now = () => host.now();
+    this.#presenter = new Presenter(
+      { picture, surface, tiles, video, now },
+      {
+        drawn: (drawn) => {
+          this.#exactness.drawn(drawn);
+          this.#verifier.disturbed();
+        },
+        shown: (shown) => {
+          this.#shown(shown);
+        },
+        resized: () => {
+          this.#listener.resized({ width: picture.width, height: picture.height });
+        },
+      },
+    );
+    this.#verifier = new Verifier(
+      { picture, surface, exactness: this.#exactness, host },
+      {
+        wrong: (wrong) => {
+          this.#repair(wrong);
         },
         change: () => {
           this.#changed();
@@ -170,7 +184,7 @@ export class Session {
 
   get view(): View {
     return {
-      link: this.#link,
+      link: this.#connection.state,
       exact: this.#exactness.state,
       desktopName: this.#desktopName,
       userName: this.#userName,
@@ -178,11 +192,15 @@ export class Session {
       refusedBeyond: this.#refusedBeyond,
       layouts: this.#layouts,
       notice: this.#notice,
+      status: this.#status,
+      marked: this.#marked,
+      region: this.#region,
+      recording: this.#isRecorded,
+      mayRecord: this.#connection.policy === 'allowed',
+      recordingTrouble: this.#recordingTrouble,
+      decodes: this.#decodes,
+      quality: this.#quality,
     };
-  }
-
-  numbers(): Numbers {
-    return this.#stats.numbers(this.#host.now());
   }
 
   /** Root over the tiles as held, as text. */
@@ -194,42 +212,36 @@ export class Session {
     return this.#frame;
   }
 
+  /** What is really shown, read back from the canvas. */
+  pixels(area: Rect): Promise<Pixels> {
+    return this.#surface.read(area);
+  }
+
   start(): void {
-    void this.#connect();
+    this.#connection.start();
   }
 
-  /** Ends the stream for good. */
   close(): void {
-    this.#isClosed = true;
-    this.#drop();
-    this.#blank();
-    this.#cancelWait?.();
-    this.#link = { kind: 'ended', reason: 'ended' };
-    this.#changed();
+    this.#connection.close();
   }
 
-  /** Comes back at once, if it is waiting to. */
   retry(): void {
-    if (this.#link.kind !== 'waiting') return;
-    this.#cancelWait?.();
-    void this.#connect();
+    this.#connection.retry();
   }
 
   send(message: ViewerMessage): void {
-    if (!this.#greeted || !this.#socket) return;
-    if (message.type === 'key' || message.type === 'button') this.#stats.asked(this.#host.now());
-    this.#socket.send(writeJson(Kind.Viewer, message));
+    if (!this.#greeted) return;
+    this.#connection.socket?.send(writeJson(Kind.Viewer, message));
   }
 
-  /** Sends where the pointer is; left out while the line is full, for the next one replaces it. */
   point(x: number, y: number): void {
-    if (!this.#socket || this.#socket.bufferedAmount > SEND_BYTES_MAX) return;
+    const { socket } = this.#connection;
+    if (!socket || socket.bufferedAmount > SEND_BYTES_MAX) return;
     if (this.#lastPointer?.x === x && this.#lastPointer.y === y) return;
     this.#lastPointer = { x, y };
     this.send({ type: 'pointer', x, y });
   }
 
-  /** Asks for a picture of this size. */
   ask(size: Size): void {
     if (size.width === this.#asked.width && size.height === this.#asked.height) return;
     this.#asked = size;
@@ -247,72 +259,88 @@ export class Session {
     this.send({ type: 'layout', name });
   }
 
-  async #connect(): Promise<void> {
-    this.#link = { kind: 'connecting' };
+  setQuality(quality: Quality): void {
+    if (quality === this.#quality) return;
+    this.#quality = quality;
+    this.send({ type: 'quality', quality });
     this.#changed();
-    const answer = await this.#host.attach(this.#desktop);
-    if (this.#isClosed) return;
-    switch (answer.kind) {
-      case 'granted':
-        this.#open(answer.nonce);
-        break;
-      case 'refused':
-        this.#end('refused');
-        break;
-      case 'unreachable':
-        this.#wait(null, answer.afterMs);
-        break;
-    }
   }
 
-  #open(nonce: string): void {
-    const socket = this.#host.connect(this.#desktop);
-    socket.binaryType = 'arraybuffer';
-    this.#socket = socket;
-    this.#cancelWait = this.#host.later(OPEN_MS_MAX, () => {
-      this.#lost(null);
-    });
-    socket.onopen = () => {
-      const hello: GateHello = { version: VERSION, nonce };
-      socket.send(writeJson(Kind.GateHello, hello));
-    };
-    socket.onmessage = ({ data }) => {
-      if (socket === this.#socket) this.#receive(data);
-    };
-    socket.onclose = () => {
-      if (socket === this.#socket) this.#lost(null);
-    };
+  markRegion(region: Region | null): void {
+    this.#region = region;
+    this.send({ type: 'region', region });
+    this.#changed();
+  }
+
+  record(on: boolean): void {
+    if (on === this.#connection.wantsRecord || !this.#connection.isOpen) return;
+    this.#connection.wantsRecord = on;
+    this.#recordingTrouble = null;
+    this.#connection.again();
+  }
+
+  watch(on: boolean): void {
+    if (on === this.#isWatched) return;
+    this.#isWatched = on;
+    if (!on) this.#status = null;
+    this.send({ type: 'watch', on });
   }
 
   #receive(data: unknown): void {
-    try {
-      if (!(data instanceof ArrayBuffer)) throw new ProtocolError('not a binary message');
-      this.#stats.received(data.byteLength);
-      this.#frameBytes += data.byteLength;
-      const message = readMessage(data);
-      switch (message.kind) {
-        case Kind.Tiles:
-          this.#tiles(message);
-          break;
-        case Kind.Cursor:
-          this.#listener.cursor(readCursor(message.payload));
-          break;
-        case Kind.Agent:
-          this.#agent(readAgentMessage(message.payload));
-          break;
-        case Kind.Gate:
-          this.#gate(readGateMessage(message.payload));
-          break;
-        default:
-          if (!(message.flags & Flag.Optional)) throw new ProtocolError('unknown message');
-      }
-    } catch (error) {
-      if (!(error instanceof ProtocolError)) throw error;
-      console.warn('The stream broke the protocol:', error.message);
-      this.#protocolErrors++;
-      if (this.#protocolErrors > PROTOCOL_ERRORS_MAX) this.#end('protocol_error');
-      else this.#lost('protocol_error');
+    if (!(data instanceof ArrayBuffer)) throw new ProtocolError('not a binary message');
+    this.#bytesEver += data.byteLength;
+    this.#presenter.received(data.byteLength);
+    const message = readMessage(data);
+    switch (message.kind) {
+      case Kind.Tiles:
+        this.#expectOpen();
+        this.#came(this.#presenter.takeTiles(message));
+        break;
+      case Kind.Video:
+        this.#expectOpen();
+        this.#came(this.#presenter.takeVideo(message));
+        break;
+      case Kind.Slice:
+        this.#expectOpen();
+        this.#slice(message);
+        break;
+      case Kind.Cursor:
+        this.#listener.cursor(readCursor(message.payload));
+        break;
+      case Kind.Agent:
+        this.#agent(readAgentMessage(message.payload));
+        break;
+      case Kind.Gate:
+        this.#gate(readGateMessage(message.payload));
+        break;
+      default:
+        if (!(message.flags & Flag.Optional)) throw new ProtocolError('unknown message');
     }
+  }
+
+  #slice(message: Message): void {
+    const from = this.#host.now();
+    const seen = this.#slices.receive(message);
+    for (const change of seen.changes) this.#listener.slice(change);
+    this.#presenter.worked(this.#host.now() - from);
+    if (seen.shown) this.send(seen.shown);
+    if (!seen.last) return;
+    this.#presenter.takeOther(seen.frame);
+    this.#came(seen.frame);
+  }
+
+  #hideSlices(): void {
+    for (const change of this.#slices.restart()) this.#listener.slice(change);
+  }
+
+  #expectOpen(): void {
+    if (!this.#connection.isOpen) throw new ProtocolError('picture before hello');
+  }
+
+  #came(frame: number | null): void {
+    if (frame === null) return;
+    this.#frame = frame;
+    this.#presenter.pump();
   }
 
   #gate(message: GateMessage | null): void {
@@ -321,15 +349,69 @@ export class Session {
       case 'welcome':
         this.#desktopName = message.desktop_name;
         this.#userName = message.user_name;
-        this.#greeted = true;
-        this.send({ type: 'hello', version: VERSION, ...this.#asked });
-        this.#changed();
+        this.#recorded(message.recording, 'failed');
+        void this.#greet();
+        break;
+      case 'recording':
+        this.#recorded(message.on, 'ended');
         break;
       case 'close':
-        if (message.retry) this.#lost(message.reason);
-        else this.#end(message.reason);
+        if (message.retry) this.#connection.lost(message.reason);
+        else this.#connection.end(message.reason);
         break;
     }
+  }
+
+  #recorded(on: boolean, otherwise: 'ended' | 'failed'): void {
+    const isMissed = !on && (this.#connection.wantsRecord || this.#isRecorded);
+    this.#isRecorded = on;
+    if (on) this.#recordingTrouble = null;
+    else if (isMissed) this.#recordingTrouble = otherwise;
+    // Not begun again by itself: the user has been told.
+    if (!on) this.#connection.wantsRecord = false;
+    this.#changed();
+  }
+
+  /** Says hello, as soon as it is known what this browser decodes. */
+  async #greet(): Promise<void> {
+    const { socket } = this.#connection;
+    if (this.#decodes === null) {
+      const codecs = await this.#probe();
+      if (codecs) {
+        this.#codecs = codecs;
+        this.#decodes = codecs.decodes();
+      }
+      if (socket !== this.#connection.socket) return;
+    }
+    this.#greeted = true;
+    this.send({
+      type: 'hello',
+      version: VERSION,
+      ...this.#asked,
+      decodes: this.#decodes ?? [],
+      quality: this.#quality,
+    });
+    this.#changed();
+  }
+
+  /** Null: not known in time; the next stream may know. */
+  #probe(): Promise<Codecs | null> {
+    return new Promise((found) => {
+      const cancel = this.#host.later(PROBE_MS_MAX, () => {
+        found(null);
+      });
+      this.#host.codecs().then(
+        (codecs) => {
+          cancel();
+          found(codecs);
+        },
+        (error: unknown) => {
+          console.warn('No video:', error);
+          cancel();
+          found(NO_CODECS);
+        },
+      );
+    });
   }
 
   #agent(message: AgentMessage | null): void {
@@ -340,6 +422,8 @@ export class Session {
         this.#opened(message);
         break;
       case 'resized':
+        this.#expectOpen();
+        this.#presenter.resized();
         this.#picture.resize(message.width, message.height);
         this.#refusedBeyond = null;
         this.#pictureChanged();
@@ -349,7 +433,8 @@ export class Session {
         this.#changed();
         break;
       case 'exact':
-        this.#refreshSurface();
+        this.#expectOpen();
+        this.#presenter.refresh();
         this.#exactness.claimed(message, { frame: this.#frame, root: this.root() });
         if (this.#exactness.atRest) this.#verifier.start();
         this.#changed();
@@ -358,80 +443,52 @@ export class Session {
         this.#notice = message.code;
         this.#changed();
         break;
+      case 'status': {
+        this.#status = this.#isWatched ? message.status : null;
+        this.#changed();
+        break;
+      }
+      case 'marked':
+        this.#marked = message.regions;
+        this.#changed();
+        break;
     }
   }
 
   #opened(hello: Extract<AgentMessage, { type: 'hello' }>): void {
-    this.#cancelWait?.();
-    this.#cancelWait = null;
-    this.#link = { kind: 'open' };
-    this.#openedAt = this.#host.now();
+    this.#connection.opened();
     this.#layouts = hello.layouts;
     this.#notice = null;
     this.#frame = null;
     this.#lastPointer = null;
+    this.#status = null;
+    this.#marked = [];
+    this.#presenter.restart();
+    this.#presenter.resized();
     this.#picture.restart(hello.width, hello.height, hello.cache_slots);
     this.#exactness.connected();
     if (!this.#isVisible) this.send({ type: 'visible', visible: false });
     if (this.#layout !== null) this.send({ type: 'layout', name: this.#layout });
+    if (this.#region !== null) this.send({ type: 'region', region: this.#region });
+    if (this.#isWatched) this.send({ type: 'watch', on: true });
     this.#pictureChanged();
   }
 
   #pictureChanged(): void {
     this.#size = { width: this.#picture.width, height: this.#picture.height };
-    this.#touched.clear();
-    this.#surfaceIsOld = true;
     this.#exactness.resized();
     this.#changed();
   }
 
-  #tiles(message: Message): void {
-    if (this.#link.kind !== 'open') throw new ProtocolError('picture before hello');
-    const from = this.#host.now();
-    const decoded = this.#decoder.decode(message, this.#touched);
-    this.#decodeMs += this.#host.now() - from;
-    if (decoded.last) this.#show(decoded.frame);
-  }
-
-  /** Draws at once, not at the browser's next frame: that would add up to a frame of delay. */
-  #show(frame: number): void {
-    const now = () => this.#host.now();
-    const from = now();
-    if (this.#surfaceIsOld) this.#refreshSurface();
-    else this.#surface.draw(this.#picture, this.#touched);
-    const drawn = now();
-    const tiles = Array.from(this.#touched, (tile) => ({
-      tile,
-      hash: this.#picture.rehash(tile),
-    }));
-    const at = now();
-    const decodeMs = this.#decodeMs + (at - drawn);
-    const drawMs = drawn - from;
-    this.#socket?.send(
-      writeAck({
-        frame,
-        decodeUs: Math.round(decodeMs * 1000),
-        shownUs: Math.round(drawMs * 1000),
-        tiles,
-      }),
+  #shown({ frame, isVideo, bytes, decodeMs, drawMs, tiles }: Shown): void {
+    const micros = (ms: number) => Math.round(ms * 1000);
+    this.#connection.socket?.send(
+      writeAck({ frame, decodeUs: micros(decodeMs), shownUs: micros(drawMs), tiles }),
     );
-    this.#frame = frame;
-    this.#exactness.drawn(this.#touched);
-    this.#stats.shown({ at, bytes: this.#frameBytes, decodeMs, drawMs });
-    this.#touched.clear();
-    this.#decodeMs = 0;
-    this.#frameBytes = 0;
+    const bytesEver = this.#bytesEver;
+    const root = this.root();
+    this.#listener.shown({ frame, isVideo, root, bytes, bytesEver, decodeMs, drawMs });
     this.#changed();
-  }
-
-  #refreshSurface(): void {
-    if (!this.#surfaceIsOld) return;
-    this.#surfaceIsOld = false;
-    this.#surface.resize(this.#picture);
-    const all = [...Array(this.#picture.tiles).keys()];
-    this.#surface.draw(this.#picture, all);
-    this.#exactness.drawn(all);
-    this.#listener.resized({ width: this.#picture.width, height: this.#picture.height });
   }
 
   /** What is drawn is not what is held: draws it again, and has it sent again. */
@@ -441,64 +498,22 @@ export class Session {
       this.#cancelRepair = null;
       const wrong = [...this.#wrong].filter((tile) => tile < this.#picture.tiles);
       this.#wrong.clear();
-      this.#surface.draw(this.#picture, wrong);
-      this.#exactness.drawn(wrong);
+      this.#presenter.redraw(wrong);
       this.send({ type: 'repair', tiles: wrong });
       this.#changed();
     });
   }
 
-  #lost(reason: CloseReason | null): void {
-    const lived = this.#link.kind === 'open' ? this.#host.now() - this.#openedAt : 0;
-    if (lived >= SETTLED_MS) {
-      this.#attempts = 0;
-      this.#protocolErrors = 0;
-    }
-    this.#drop();
-    this.#wait(reason, 0);
-  }
-
-  #wait(reason: CloseReason | null, atLeastMs: number): void {
-    const longest = Math.min(WAIT_MS_MAX, WAIT_MS * 2 ** Math.min(this.#attempts, 10));
-    const ms = atLeastMs + this.#host.random() * longest;
-    this.#attempts++;
-    this.#stats.reconnected();
-    this.#link = { kind: 'waiting', reason, untilMs: this.#host.now() + ms };
-    this.#cancelWait?.();
-    this.#cancelWait = this.#host.later(ms, () => {
-      void this.#connect();
-    });
-    this.#changed();
-  }
-
-  #end(reason: CloseReason | 'refused'): void {
-    this.#drop();
-    this.#blank();
-    this.#cancelWait?.();
-    this.#link = { kind: 'ended', reason };
-    this.#changed();
-  }
-
-  /** Nobody who comes by later sees what was on the screen. */
-  #blank(): void {
-    if (this.#size === null) return;
-    this.#picture.resize(this.#size.width, this.#size.height);
-    this.#surface.resize(this.#picture);
-  }
-
-  #drop(): void {
-    const socket = this.#socket;
-    this.#socket = null;
+  #dropped(): void {
+    this.#isRecorded = false;
     this.#greeted = false;
-    this.#touched.clear();
-    this.#decodeMs = 0;
-    this.#frameBytes = 0;
+    this.#presenter.restart();
+    this.#hideSlices();
     this.#verifier.stop();
     this.#cancelRepair?.();
     this.#cancelRepair = null;
     this.#wrong.clear();
     this.#exactness.disconnected();
-    socket?.close();
   }
 
   #changed(): void {

@@ -8,6 +8,8 @@ const SAMPLES_MAX = 240;
 export interface Numbers {
   /** Frames shown since the page was opened. */
   readonly frames: number;
+  /** Those of them that came as video. */
+  readonly videoFrames: number;
   readonly bytes: number;
   readonly framesPerSecond: number;
   readonly bytesPerSecond: number;
@@ -21,6 +23,7 @@ export interface Numbers {
 
 interface Shown {
   at: number;
+  isVideo: boolean;
   bytes: number;
   decodeMs: number;
   drawMs: number;
@@ -33,14 +36,16 @@ const ANSWERS = 20;
 
 export class Stats {
   #frames = 0;
+  #videoFrames = 0;
   #bytes = 0;
   #reconnects = 0;
   #recent: Shown[] = [];
   #answers: number[] = [];
   #askedAt: number | null = null;
 
-  received(bytes: number): void {
-    this.#bytes += bytes;
+  /** So much was received since the page was opened. */
+  received(bytesEver: number): void {
+    this.#bytes = bytesEver;
   }
 
   /** A key or button was sent. */
@@ -50,6 +55,7 @@ export class Stats {
 
   shown(sample: Shown): void {
     this.#frames++;
+    if (sample.isVideo) this.#videoFrames++;
     this.#recent.push(sample);
     if (this.#recent.length > SAMPLES_MAX) this.#recent.shift();
     if (this.#askedAt !== null) {
@@ -71,6 +77,7 @@ export class Stats {
     const sorted = [...this.#answers].sort((a, b) => a - b);
     return {
       frames: this.#frames,
+      videoFrames: this.#videoFrames,
       bytes: this.#bytes,
       framesPerSecond: (recent.length * 1000) / WINDOW_MS,
       bytesPerSecond: (sum((s) => s.bytes) * 1000) / WINDOW_MS,

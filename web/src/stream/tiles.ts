@@ -1,6 +1,7 @@
 /** Decodes `TILES` messages into the held picture. */
 import { type Picture, TILE } from './picture';
-import { BODY_BYTES_MAX, Flag, type Message, ProtocolError } from './proto';
+import type { PixelCode, Span } from './pixels';
+import { Flag, type Message, ProtocolError } from './proto';
 import type { Zstd } from './zstd';
 
 const TILES_HEADER_BYTES = 12;
@@ -16,23 +17,16 @@ export interface Decoded {
   readonly last: boolean;
 }
 
-interface Area {
-  /** First pixel, as an index into the picture. */
-  start: number;
-  width: number;
-  height: number;
-}
-
 export class TileDecoder {
   readonly #picture: Picture;
+  readonly #code: PixelCode;
   readonly #zstd: Pick<Zstd, 'unpack'>;
-  readonly #plane = new Uint8Array(TILE * TILE);
-  readonly #plane2 = new Uint8Array(TILE * TILE);
-  readonly #plane3 = new Uint8Array(TILE * TILE);
   readonly #colours = new Uint32Array(16);
 
-  constructor(picture: Picture, zstd: Pick<Zstd, 'unpack'>) {
+  /** `code` is that of the picture. */
+  constructor(picture: Picture, code: PixelCode, zstd: Pick<Zstd, 'unpack'>) {
     this.#picture = picture;
+    this.#code = code;
     this.#zstd = zstd;
   }
 
@@ -45,8 +39,7 @@ export class TileDecoder {
     const capturedUs = view.getUint32(4, true) + view.getUint32(8, true) * 0x1_0000_0000;
     let body = payload.subarray(TILES_HEADER_BYTES);
     if (flags & Flag.Zstd) body = this.#zstd.unpack(body);
-    if (body.length > BODY_BYTES_MAX) throw new ProtocolError('body too long');
-    this.#run(body, touched);
+    this.#run(this.#code.body(body), touched);
     return { frame, capturedUs, last: (flags & Flag.Last) !== 0 };
   }
 
@@ -90,7 +83,7 @@ export class TileDecoder {
     if (!pixels.isEmpty) throw new ProtocolError('more pixels than operations');
   }
 
-  #area(ops: Reader, touched: Set<number>): Area {
+  #area(ops: Reader, touched: Set<number>): Span {
     const tile = ops.u16();
     const x = ops.u8();
     const y = ops.u8();
@@ -104,59 +97,31 @@ export class TileDecoder {
     return { start: (rect.y + y) * this.#picture.width + rect.x + x, width, height };
   }
 
-  #fill({ start, width, height }: Area, colour: number): void {
+  #fill({ start, width, height }: Span, colour: number): void {
     const { pixels, width: stride } = this.#picture;
     for (let row = 0; row < height; row++, start += stride) {
       pixels.fill(colour, start, start + width);
     }
   }
 
-  #palette({ start, width, height }: Area, ops: Reader, source: Reader): void {
+  #palette(area: Span, ops: Reader, source: Reader): void {
     const count = ops.u8();
     if (count < 2 || count > 16) throw new ProtocolError('palette of a wrong length');
-    const colours = this.#colours;
+    const colours = this.#colours.subarray(0, count);
     for (let i = 0; i < count; i++) colours[i] = ops.colour();
     const bits = count <= 2 ? 1 : count <= 4 ? 2 : 4;
-    const mask = (1 << bits) - 1;
-    const rowBytes = (width * bits + 7) >> 3;
-    const packed = source.take(rowBytes * height);
-    const { pixels, width: stride } = this.#picture;
-    for (let row = 0; row < height; row++, start += stride) {
-      const from = row * rowBytes;
-      for (let column = 0, bit = 0; column < width; column++, bit += bits) {
-        const byte = packed[from + (bit >> 3)] ?? 0;
-        const index = (byte >> (8 - bits - (bit & 7))) & mask;
-        if (index >= count) throw new ProtocolError('colour outside the palette');
-        pixels[start + column] = colours[index] ?? 0;
-      }
+    const packed = source.take(((area.width * bits + 7) >> 3) * area.height);
+    if (!this.#code.palette(colours, bits, packed, area)) {
+      throw new ProtocolError('colour outside the palette');
     }
   }
 
-  #grey({ start, width, height }: Area, predictor: number, source: Reader): void {
-    const plane = unpredict(predictor, source.take(width * height), width, this.#plane);
-    const { pixels, width: stride } = this.#picture;
-    for (let row = 0, at = 0; row < height; row++, start += stride) {
-      for (let to = start, end = start + width; to < end; to++) {
-        const v = plane[at++] ?? 0;
-        pixels[to] = OPAQUE | (v << 16) | (v << 8) | v;
-      }
-    }
+  #grey(area: Span, predictor: number, source: Reader): void {
+    this.#code.grey(known(predictor), source.take(area.width * area.height), area);
   }
 
-  #rgb({ start, width, height }: Area, predictor: number, source: Reader): void {
-    const bytes = width * height;
-    const green = unpredict(predictor, source.take(bytes), width, this.#plane);
-    const red = unpredict(predictor, source.take(bytes), width, this.#plane2);
-    const blue = unpredict(predictor, source.take(bytes), width, this.#plane3);
-    const { pixels, width: stride } = this.#picture;
-    for (let row = 0, at = 0; row < height; row++, start += stride) {
-      for (let to = start, end = start + width; to < end; to++, at++) {
-        const g = green[at] ?? 0;
-        const r = ((red[at] ?? 0) + g) & 255;
-        const b = ((blue[at] ?? 0) + g) & 255;
-        pixels[to] = OPAQUE | (b << 16) | (g << 8) | r;
-      }
-    }
+  #rgb(area: Span, predictor: number, source: Reader): void {
+    this.#code.rgb(known(predictor), source.take(3 * area.width * area.height), area);
   }
 
   #copy(ops: Reader, touched: Set<number>): void {
@@ -178,32 +143,9 @@ export class TileDecoder {
   }
 }
 
-/** Undoes a prediction; gives `source` itself where there was none. */
-function unpredict(
-  predictor: number,
-  source: Uint8Array,
-  width: number,
-  out: Uint8Array,
-): Uint8Array {
-  if (predictor === 0) return source;
-  if (predictor !== 1) throw new ProtocolError(`unknown predictor ${predictor}`);
-  let left = 0;
-  // The first row has nothing above it: `a + 0 − 0` or, by MED with b = c = 0, `a`.
-  for (let i = 0; i < width; i++) out[i] = left = (left + (source[i] ?? 0)) & 255;
-  for (let i = width; i < source.length;) {
-    let a = 0;
-    let c = 0;
-    for (const end = i + width; i < end; i++) {
-      const b = out[i - width] ?? 0;
-      let p: number;
-      if (a > b) p = c >= a ? b : c <= b ? a : a + b - c;
-      else p = c >= b ? a : c <= a ? b : a + b - c;
-      a = (p + (source[i] ?? 0)) & 255;
-      out[i] = a;
-      c = b;
-    }
-  }
-  return out;
+function known(predictor: number): number {
+  if (predictor > 1) throw new ProtocolError(`unknown predictor ${predictor}`);
+  return predictor;
 }
 
 /** Takes numbers from the front of a byte array and never reads past its end. */

@@ -1,7 +1,7 @@
 /** Reads the canvas back while nothing moves: first what was drawn, then samples of everything. */
-import type { Surface } from './canvas';
 import type { Exactness } from './exact';
-import type { Picture } from './picture';
+import type { Picture, Rect } from './picture';
+import type { Surface } from './surface';
 
 /** At rest, so often one row of tiles is read back. */
 const SAMPLE_MS = 500;
@@ -25,6 +25,10 @@ export class Verifier {
   readonly #onChange: () => void;
   #cancelTurn: (() => void) | null = null;
   #cancelSample: (() => void) | null = null;
+  /** A reading is under way. */
+  #isReading = false;
+  /** Counts what was drawn: what was read before says nothing about after. */
+  #disturbances = 0;
   /** Rows of tiles still to be sampled in this round. */
   #rows: number[] = [];
 
@@ -46,26 +50,35 @@ export class Verifier {
 
   /** The agent has confirmed all: reads back what was drawn since the last time. */
   start(): void {
-    this.#cancelTurn?.();
-    this.#cancelTurn = this.#host.idle(() => {
-      this.#turn();
-    });
+    this.#soon();
     this.#cancelSample ??= this.#host.later(SAMPLE_MS, () => {
       this.#sample();
     });
   }
 
+  /** Something is drawn: a reading that is under way counts no more. */
+  disturbed(): void {
+    this.#disturbances++;
+  }
+
   stop(): void {
+    this.disturbed();
     this.#cancelTurn?.();
     this.#cancelSample?.();
     this.#cancelTurn = this.#cancelSample = null;
   }
 
-  #turn(): void {
-    this.#cancelTurn = null;
-    if (!this.#exactness.atRest) return;
+  #soon(): void {
+    this.#cancelTurn?.();
+    this.#cancelTurn = this.#host.idle(() => {
+      this.#cancelTurn = null;
+      void this.#turn();
+    });
+  }
+
+  async #turn(): Promise<void> {
+    if (!this.#exactness.atRest || this.#isReading) return;
     const until = this.#host.now() + TURN_MS;
-    const wrong: number[] = [];
     // Whole rows at once: a read costs about the same for one tile as for thirty.
     const rows = new Map<number, number[]>();
     for (const tile of this.#exactness.unverified) {
@@ -74,23 +87,18 @@ export class Verifier {
       if (others) others.push(tile);
       else rows.set(row, [tile]);
     }
-    for (const tiles of rows.values()) {
-      this.#checkAll(tiles, wrong);
-      if (this.#host.now() >= until) break;
-    }
-    this.#report(wrong);
-    if (this.#exactness.unverified.size > 0) {
-      this.#cancelTurn = this.#host.idle(() => {
-        this.#turn();
-      });
-    }
+    await this.#read(async () => {
+      for (const tiles of rows.values()) {
+        if (!(await this.#checkAll(tiles)) || this.#host.now() >= until) break;
+      }
+    });
   }
 
   #sample(): void {
     this.#cancelSample = this.#host.later(SAMPLE_MS, () => {
       this.#sample();
     });
-    if (!this.#exactness.atRest || this.#exactness.unverified.size > 0) return;
+    if (!this.#exactness.atRest || this.#exactness.unverified.size > 0 || this.#isReading) return;
     const { columns, tiles } = this.#picture;
     if (this.#rows.length === 0) this.#rows = [...Array(Math.ceil(tiles / columns)).keys()];
     const at = Math.floor(this.#host.random() * this.#rows.length);
@@ -98,37 +106,51 @@ export class Verifier {
     const first = row * columns;
     const end = Math.min(first + columns, tiles);
     if (first >= tiles) return; // The picture was larger when this round began.
-    const wrong: number[] = [];
-    this.#checkAll(
-      Array.from({ length: end - first }, (_, i) => first + i),
-      wrong,
-    );
-    this.#report(wrong);
+    const all = Array.from({ length: end - first }, (_, i) => first + i);
+    void this.#read(async () => {
+      await this.#checkAll(all);
+    });
   }
 
-  /** Reads back tiles of one row, and one by one only when something between them is wrong. */
-  #checkAll(tiles: readonly number[], wrong: number[]): void {
+  async #read(run: () => Promise<void>): Promise<void> {
+    this.#isReading = true;
+    try {
+      await run();
+    } finally {
+      this.#isReading = false;
+    }
+    if (this.#exactness.atRest && this.#exactness.unverified.size > 0) this.#soon();
+    this.#onChange();
+  }
+
+  /**
+   * Reads back tiles of one row, and one by one only when something between them is wrong.
+   * False: something was drawn meanwhile, and nothing is known.
+   */
+  async #checkAll(tiles: readonly number[]): Promise<boolean> {
     const rects = tiles.map((tile) => this.#picture.tileRect(tile));
     const x = Math.min(...rects.map((rect) => rect.x));
     const end = Math.max(...rects.map((rect) => rect.x + rect.width));
     const { y, height } = rects[0] ?? { y: 0, height: 0 };
-    const area = { x, y, width: end - x, height };
-    if (this.#picture.equals(area, this.#surface.read(area))) {
+    const isRight = await this.#isRight({ x, y, width: end - x, height });
+    if (isRight === null) return false;
+    if (isRight) {
       for (const tile of tiles) this.#exactness.verified(tile, true);
-    } else {
-      for (const tile of tiles) this.#check(tile, wrong);
+      return true;
     }
-  }
-
-  #check(tile: number, wrong: number[]): void {
-    const area = this.#picture.tileRect(tile);
-    const isRight = this.#picture.equals(area, this.#surface.read(area));
-    const { repair } = this.#exactness.verified(tile, isRight);
-    if (repair) wrong.push(tile);
-  }
-
-  #report(wrong: number[]): void {
+    const wrong: number[] = [];
+    for (const tile of tiles) {
+      const isTileRight = await this.#isRight(this.#picture.tileRect(tile));
+      if (isTileRight === null) return false;
+      if (this.#exactness.verified(tile, isTileRight).repair) wrong.push(tile);
+    }
     if (wrong.length > 0) this.#onWrong(wrong);
-    this.#onChange();
+    return true;
+  }
+
+  async #isRight(area: Rect): Promise<boolean | null> {
+    const before = this.#disturbances;
+    const seen = await this.#surface.read(area);
+    return before === this.#disturbances ? this.#picture.equals(area, seen) : null;
   }
 }

@@ -25,6 +25,22 @@ export function duration(ms: number): string {
   return time.days(Math.floor(seconds / 86_400));
 }
 
+/** A size in bytes. */
+export function size(bytes: number): string {
+  const mib = bytes / KIB / KIB;
+  return mib >= 1 ? memory(mib) : `${number(bytes / KIB)} ${words.t.units.kib}`;
+}
+
+/** A place in time within something: 1:02:03. */
+export function clockTime(ms: number): string {
+  const seconds = Math.max(0, Math.floor(ms / 1000));
+  const two = (n: number) => String(n).padStart(2, '0');
+  const hours = Math.floor(seconds / 3600);
+  const minutes = Math.floor(seconds / 60) % 60;
+  const end = `${hours > 0 ? two(minutes) : minutes}:${two(seconds % 60)}`;
+  return hours > 0 ? `${hours}:${end}` : end;
+}
+
 /** A moment, in the reader's own time zone. */
 export function moment(timestamp: string): string {
   const style = { dateStyle: 'medium', timeStyle: 'short', hourCycle: 'h23' } as const;

@@ -14,6 +14,7 @@ import type {
   Node,
   Offers,
   Protection,
+  Recording,
   Size,
   User,
   Waiting,
@@ -27,6 +28,7 @@ import SetPassword from '../../src/pages/admin/SetPassword.svelte';
 import Sizes from '../../src/pages/admin/Sizes.svelte';
 import Users from '../../src/pages/admin/Users.svelte';
 import NewDesktop from '../../src/pages/NewDesktop.svelte';
+import Recordings from '../../src/pages/Recordings.svelte';
 import { router } from '../../src/router.svelte';
 import { session } from '../../src/session.svelte';
 import type { Parts, Stream } from '../../src/stream/browser';
@@ -164,6 +166,14 @@ const viewOf = (text: string): View => ({
   refusedBeyond: null,
   layouts: ['us', text],
   notice: text,
+  status: null,
+  marked: [],
+  region: null,
+  recording: false,
+  mayRecord: false,
+  recordingTrouble: null,
+  decodes: ['h264'],
+  quality: 'automatic',
 });
 
 // Hundreds of cards take a while without a real browser.
@@ -234,6 +244,25 @@ describe('sec_xss guest_strings', { timeout: 60_000 }, () => {
         shown(SetPassword, { open: true, user: userOf(name, index) }),
       );
       return (await Promise.all(all)).flat();
+    });
+  });
+
+  it('in the list of recordings', async () => {
+    const recordingOf = (text: string, index: number): Recording => ({
+      id: `recording-${index}`,
+      desktop: { id: 'd', name: text },
+      user: { id: 'u', name: text },
+      started: THEN,
+      duration_ms: 61_000,
+      bytes: 5_000_000,
+      end: text as NonNullable<Recording['end']>,
+      required: false,
+      may: { play: true, remove: true },
+    });
+    await compare((texts) => {
+      const answer = { recordings: texts.map(recordingOf), policy: 'allowed' };
+      portal.answers.set('/api/v1/recordings', answer);
+      return shown(Recordings, {});
     });
   });
 

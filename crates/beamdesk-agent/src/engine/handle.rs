@@ -10,6 +10,8 @@ use tokio::{
     time::timeout,
 };
 
+use crate::local::Change;
+
 /// Commands waiting for the engine; links wait when it is full.
 pub(super) const COMMANDS_MAX: usize = 256;
 /// Messages waiting for a link. Flow control bounds their bytes; a viewer for which even so many
@@ -24,9 +26,22 @@ pub type ViewerId = u64;
 /// What links tell the engine.
 #[derive(Debug)]
 pub enum Command {
-    Attach { viewer: ViewerId, messages: mpsc::Sender<Bytes> },
-    Received { viewer: ViewerId, message: Message },
-    Detach { viewer: ViewerId },
+    Attach {
+        viewer: ViewerId,
+        messages: mpsc::Sender<Bytes>,
+    },
+    Received {
+        viewer: ViewerId,
+        message: Message,
+    },
+    Detach {
+        viewer: ViewerId,
+    },
+    /// Of a program of the desktop.
+    Local {
+        client: u64,
+        change: Change,
+    },
 }
 
 /// What the engine shows of itself.

@@ -1,51 +1,96 @@
 //! One viewer, as the engine has it: its session, its encoder, its queue.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use beamdesk_media::{Budget, Encoder as _, LAYOUTS, Picture, PictureSize, TileEncoder, Update};
+use beamdesk_media::{
+    Encoder as _, Encoders, FrameHead, LAYOUTS, Means, Picture, PictureSize, Plan, Planner,
+    Portion, Rect, Shot, TileCost, TileEncoder, Tiles, Update, VideoState, Waker,
+};
 use beamdesk_proto::{
-    AgentSession, Event, ProtocolError,
-    control::{AgentMessage, VERSION},
+    AgentSession, EncodedFrame, Event, ProtocolError,
+    control::{AgentMessage, Quality, REGIONS_MAX, Region, VERSION, VideoCodec},
     wire::{self, Message, kind, tiles_of},
 };
 use bytes::Bytes;
 use tokio::sync::mpsc;
+
+use crate::local::Outbox;
+
+use super::{
+    gauge::Gauge,
+    video::{self, Finished, Outcome, Video},
+};
 
 /// Tiles the viewer keeps for later: 16 MiB, two screens at 1920×1080.
 const CACHE_SLOTS: u16 = 1024;
 
 /// When work is left that had room: the encoder made nothing of it, so not at once again.
 const LEFT_OVER: Duration = Duration::from_millis(5);
+/// Refinement that makes way for video is thought of again when that has ended without a word.
+const MAKES_WAY: Duration = Duration::from_millis(250);
 
 pub(super) struct Viewer {
-    session: AgentSession,
+    pub(super) session: AgentSession,
     encoder: TileEncoder,
+    planner: Planner,
+    video: Video,
+    gauge: Gauge,
     size: PictureSize,
     messages: mpsc::Sender<Bytes>,
+    /// Number of the last frame, of whatever kind.
+    frame: u32,
     /// It got our hello.
     greeted: bool,
     /// The queue overflowed or was closed.
     lost: bool,
     /// The newest pointer, until the queue is empty.
     cursor: Option<Bytes>,
-    /// Where the pointer is: what is near goes first.
-    focus: Option<(u16, u16)>,
+    /// Buttons of the mouse that are down, a bit each.
+    pressed: u32,
+    /// What the user has marked, and what programs have.
+    region: Option<Rect>,
+    marks: Vec<Rect>,
+    /// Pictures of programs, and their marks as it was told them.
+    pub(super) outbox: Outbox,
+    pub(super) told_marks: Vec<Region>,
     /// Messages of one frame, kept for their allocation.
-    frame: Vec<Bytes>,
+    parts: Vec<Bytes>,
+    clock: fn() -> Instant,
+}
+
+/// What viewers have in common.
+#[derive(Debug, Clone)]
+pub(super) struct Common {
+    pub(super) encoders: Arc<Encoders>,
+    pub(super) waker: Waker,
+    pub(super) clock: fn() -> Instant,
 }
 
 impl Viewer {
-    pub(super) fn new(size: PictureSize, messages: mpsc::Sender<Bytes>, now: Instant) -> Self {
+    pub(super) fn new(size: PictureSize, messages: mpsc::Sender<Bytes>, common: Common) -> Self {
+        let Common { encoders, waker, clock } = common;
         Self {
-            session: AgentSession::new(tiles_of(size.width(), size.height()), now),
+            session: AgentSession::new(tiles_of(size.width(), size.height()), clock()),
             encoder: TileEncoder::new(size, CACHE_SLOTS),
+            planner: Planner::new(size),
+            video: Video::new(encoders, waker),
+            gauge: Gauge::default(),
             size,
             messages,
+            frame: 0,
             greeted: false,
             lost: false,
             cursor: None,
-            focus: None,
-            frame: Vec::new(),
+            pressed: 0,
+            region: None,
+            marks: Vec::new(),
+            outbox: Outbox::default(),
+            told_marks: Vec::new(),
+            parts: Vec::new(),
+            clock,
         }
     }
 
@@ -54,7 +99,13 @@ impl Viewer {
         message: &Message,
         now: Instant,
     ) -> Result<Vec<Event>, ProtocolError> {
-        self.session.received(message.header, &message.payload, now)
+        let events = self.session.received(message.header, &message.payload, now)?;
+        if message.header.kind == kind::ACK
+            && let Some((frame, work)) = work(&message.payload)
+        {
+            self.planner.acknowledged(frame, work);
+        }
+        Ok(events)
     }
 
     pub(super) fn greet(&mut self, size: PictureSize, max: PictureSize, cursor: Bytes) {
@@ -71,10 +122,18 @@ impl Viewer {
         self.cursor = Some(cursor);
     }
 
+    /// What its browser decodes, and what the user wants of it.
+    pub(super) fn allow(&mut self, decodes: Vec<VideoCodec>, quality: Quality) {
+        self.video.greet(decodes, quality);
+        self.planner.set_quality(quality);
+    }
+
     pub(super) fn restart(&mut self, size: PictureSize) {
         let (width, height) = (size.width(), size.height());
         self.session.restart(tiles_of(width, height));
         self.encoder.restart(size);
+        self.planner.restart(size);
+        self.video.void();
         self.size = size;
         if self.greeted {
             self.tell(&AgentMessage::Resized { width, height });
@@ -83,18 +142,82 @@ impl Viewer {
 
     pub(super) fn note(&mut self, update: &Update, now: Instant) {
         self.encoder.note(update, now);
+        self.planner.note(update, now);
     }
 
     pub(super) fn repair(&mut self, tiles: &[u16]) {
         self.encoder.repair(tiles);
     }
 
+    /// The pointer is there: what is near goes first.
     pub(super) fn focus(&mut self, at: (u16, u16)) {
-        self.focus = Some(at);
+        self.planner.point(at);
     }
 
-    pub(super) fn budget(&self, now: Instant) -> Option<usize> {
-        self.session.budget(now)
+    pub(super) fn press(&mut self, button: u8, down: bool) {
+        let bit = 1_u32.checked_shl(button.into()).unwrap_or(0);
+        self.pressed = if down { self.pressed | bit } else { self.pressed & !bit };
+        self.planner.press(self.pressed != 0);
+    }
+
+    pub(super) fn release(&mut self) {
+        self.pressed = 0;
+        self.planner.press(false);
+    }
+
+    pub(super) fn set_quality(&mut self, quality: Quality) {
+        self.video.set_quality(quality);
+        self.planner.set_quality(quality);
+    }
+
+    /// What the user has marked.
+    pub(super) fn set_region(&mut self, region: Option<Region>) {
+        self.region = region.map(|Region { x, y, width, height }| Rect { x, y, width, height });
+        self.mark();
+    }
+
+    /// What programs have marked.
+    pub(super) fn marked(&mut self, marks: Vec<Rect>) {
+        self.marks = marks;
+        self.mark();
+    }
+
+    fn mark(&mut self) {
+        let marks = self.region.iter().chain(&self.marks).take(REGIONS_MAX);
+        self.planner.mark(marks.copied().collect());
+    }
+
+    pub(super) fn watch(&mut self, on: bool, now: Instant) {
+        self.gauge.watch(on, now);
+    }
+
+    pub(super) fn show_key_frame(&mut self) {
+        self.video.ask_key();
+        self.planner.repaint_video();
+    }
+
+    pub(super) fn refuse(&mut self, codec: VideoCodec) {
+        self.video.refuse(codec);
+        self.planner.forget_video();
+    }
+
+    /// Whether a picture could be sent now.
+    pub(super) fn has_room(&self, now: Instant) -> bool {
+        self.session.budget(now).is_some()
+            || self.video.is_idle() && self.session.video_budget(now).is_some()
+    }
+
+    /// The video encoder waits for the newest picture, or something is about to be at rest.
+    pub(super) fn wants_picture(&self, now: Instant) -> bool {
+        if self.planner.wakes_at().is_some_and(|at| at <= now) {
+            return true;
+        }
+        let is_ready = self.video.is_idle() && self.session.video_budget(now).is_some();
+        self.planner.wants_video() && is_ready
+    }
+
+    pub(super) fn has_video(&self) -> bool {
+        self.planner.video_tiles() > 0
     }
 
     /// When this viewer wants a turn though nothing happens.
@@ -102,30 +225,140 @@ impl Viewer {
         if self.lost {
             return Some(now);
         }
-        let room = match (self.budget(now), self.encoder.has_work()) {
-            (None, _) => self.session.ready_at(now),
-            (Some(_), true) => Some(now + LEFT_OVER),
-            (Some(_), false) => None,
+        let (tiles, video) = (self.session.budget(now), self.session.video_budget(now));
+        let left = match tiles {
+            Some(_) if self.planner.wants_fresh() => Some(now + LEFT_OVER),
+            Some(_) if !self.planner.wants_refine() => None,
+            Some(_) if self.session.refine_budget(now).is_some() => Some(now + LEFT_OVER),
+            Some(_) => Some(now + MAKES_WAY),
+            None if self.encoder.has_work() || video.is_none() => self.session.ready_at(now),
+            None => None,
         };
-        [room, self.session.stalls_at()].into_iter().flatten().min()
+        let motion = match video {
+            _ if !self.video.is_idle() || !self.planner.wants_video() => None,
+            Some(_) => Some(now + LEFT_OVER),
+            None => self.session.video_ready_at(now),
+        };
+        let others = [self.planner.wakes_at(), self.session.stalls_at(), self.gauge.tells_at()];
+        [left, motion].into_iter().chain(others).flatten().min()
     }
 
+    /// Sends what the video encoder has finished.
+    pub(super) fn take_video(&mut self, now: Instant) {
+        match self.video.take() {
+            None => {}
+            Some(Outcome::Finished(finished)) if self.session.is_visible() => {
+                self.send_video(*finished, now);
+            }
+            Some(Outcome::Finished(_)) => {
+                self.video.ask_key();
+                self.drop_video();
+            }
+            Some(Outcome::Void) => self.drop_video(),
+        }
+    }
+
+    fn send_video(&mut self, finished: Finished, now: Instant) {
+        let Finished { tiles, done } = finished;
+        let frame = self.next_frame();
+        let messages = video::messages(frame, &done);
+        let bytes = messages.iter().map(Bytes::len).sum();
+        messages.into_iter().for_each(|message| self.send(message));
+        self.planner.sent_video(frame, done.convert.max(done.encode));
+        self.gauge.encoded_video(&done);
+        let frame = EncodedFrame { frame, bytes, tiles: Vec::new(), lossy: tiles, complete: false };
+        self.session.sent(frame, now);
+    }
+
+    fn drop_video(&mut self) {
+        self.planner.lost_video();
+        self.session.video_dropped();
+    }
+
+    /// Sends what the planner picks of the picture: tiles first, then a picture for the video.
     pub(super) fn send_frame(&mut self, picture: &Picture, captured: Duration, now: Instant) {
-        if !self.encoder.has_work() || picture.size() != self.size {
+        if picture.size() != self.size || !self.has_room(now) {
             return;
         }
-        let Some(bytes) = self.session.budget(now) else { return };
         let captured_us = u64::try_from(captured.as_micros()).unwrap_or(u64::MAX);
-        let budget = Budget { bytes, focus: self.focus, captured_us, now };
-        let mut messages = std::mem::take(&mut self.frame);
-        let encoded = self.encoder.encode(picture, &budget, &mut messages);
+        let video_bytes = self.session.video_budget(now);
+        let means = Means {
+            now,
+            bytes: self.session.budget(now),
+            line: self.session.line_rate(),
+            video: match video_bytes {
+                _ if !self.video.is_possible() => VideoState::Off,
+                Some(_) if self.video.is_idle() => VideoState::Ready,
+                Some(_) | None => VideoState::Busy,
+            },
+            video_bytes: self.session.video_target(now),
+        };
+        let seen = &mut Look { encoder: &mut self.encoder, picture, clock: self.clock };
+        let plan = self.planner.plan(&means, seen);
+        if let Some(bytes) = means.bytes {
+            self.send_tiles(picture, &plan, (bytes, captured_us), now);
+        }
+        if let Some(shot) = plan.shot {
+            self.start_video(picture, shot, (means.video_bytes, captured_us), now);
+        } else if self.planner.video_tiles() == 0 && self.video.is_idle() {
+            self.video.rest();
+        }
+    }
+
+    fn send_tiles(
+        &mut self,
+        picture: &Picture,
+        plan: &Plan,
+        (bytes, captured_us): (usize, u64),
+        now: Instant,
+    ) {
+        if !self.encoder.has_work() {
+            return;
+        }
+        // On a thin line refinement must leave room for the video.
+        let refine = self.session.refine_budget(now).map_or(0, |room| room.min(plan.refine_bytes));
+        let portions = [
+            Portion { tiles: &plan.fresh, bytes },
+            Portion { tiles: if refine > 0 { &plan.refine } else { &[] }, bytes: refine },
+        ];
+        let head = FrameHead { frame: self.frame.wrapping_add(1), captured_us };
+        let mut messages = std::mem::take(&mut self.parts);
+        let before = (self.clock)();
+        let encoded = self.encoder.encode(picture, head, &portions, &mut messages);
+        let took = (self.clock)().saturating_duration_since(before);
         for message in messages.drain(..) {
             self.send(message);
         }
-        self.frame = messages;
+        self.parts = messages;
         if let Some(encoded) = encoded {
+            self.next_frame();
+            self.planner.sent_tiles(encoded.frame, encoded.tiles.len(), self.encoder.last_raw());
+            self.gauge.encoded_tiles(took);
             self.session.sent(encoded, now);
         }
+    }
+
+    fn start_video(
+        &mut self,
+        picture: &Picture,
+        shot: Shot,
+        (bytes, captured_us): (usize, u64),
+        now: Instant,
+    ) {
+        self.planner.submitted(&shot);
+        self.encoder.spoil(&shot.tiles);
+        let look = self.planner.look();
+        if self.video.submit(picture, shot, (look, bytes, captured_us), now) {
+            self.session.video_started(now);
+        } else {
+            self.planner.lost_video();
+        }
+    }
+
+    /// The number of the next frame to go out.
+    pub(super) fn next_frame(&mut self) -> u32 {
+        self.frame = self.frame.wrapping_add(1);
+        self.frame
     }
 
     /// Everything is sent and acknowledged, and it has not been said yet.
@@ -137,6 +370,17 @@ impl Viewer {
         if let Some(exact) = self.session.exact(self.encoder.has_work()) {
             self.tell(&exact);
         }
+    }
+
+    /// Once a second, to those who watch.
+    pub(super) fn say_status(&mut self, capture: Duration, now: Instant) {
+        if !self.gauge.is_due(now) {
+            return;
+        }
+        let mut status = self.session.status(now);
+        status.video_tiles = u16::try_from(self.planner.video_tiles()).unwrap_or(u16::MAX);
+        self.gauge.fill(&mut status, capture);
+        self.tell(&AgentMessage::Status(status));
     }
 
     pub(super) fn show_cursor(&mut self, cursor: Bytes) {
@@ -162,9 +406,42 @@ impl Viewer {
         self.lost || self.messages.is_closed() || self.session.is_stalled(now)
     }
 
-    fn send(&mut self, message: Bytes) {
+    pub(super) fn send(&mut self, message: Bytes) {
         if self.messages.try_send(message).is_err() {
             self.lost = true;
         }
     }
+}
+
+/// What the planner sees of the tiles.
+struct Look<'a> {
+    encoder: &'a mut TileEncoder,
+    picture: &'a Picture,
+    clock: fn() -> Instant,
+}
+
+impl Tiles for Look<'_> {
+    fn is_dirty(&self, tile: u16) -> bool {
+        self.encoder.is_dirty(tile)
+    }
+
+    fn is_kept(&self, tile: u16) -> bool {
+        self.encoder.is_kept(self.picture, tile)
+    }
+
+    fn cost(&mut self, tile: u16) -> TileCost {
+        let before = (self.clock)();
+        let size = self.encoder.size_of(self.picture, tile);
+        let encode = (self.clock)().saturating_duration_since(before);
+        TileCost { raw: size.raw, bytes: size.packed, encode }
+    }
+}
+
+/// The frame of an acknowledgement, and how long the viewer worked on it.
+fn work(ack: &[u8]) -> Option<(u32, Duration)> {
+    let (frame, rest) = ack.split_first_chunk()?;
+    let (decode, rest) = rest.split_first_chunk()?;
+    let shown = rest.first_chunk()?;
+    let micros = |bytes: &[u8; 4]| Duration::from_micros(u32::from_le_bytes(*bytes).into());
+    Some((u32::from_le_bytes(*frame), micros(decode) + micros(shown)))
 }

@@ -8,13 +8,13 @@ use beamdesk_proto::{
 };
 use tracing::{debug, warn};
 
-use super::{Engine, ViewerId};
+use super::{Engine, ViewerId, viewer::Viewer};
 use crate::AgentError;
 
 impl Engine {
     pub(super) fn apply(&mut self, id: ViewerId, event: Event) -> Result<(), AgentError> {
         match event {
-            Event::Hello { width, height } => {
+            Event::Hello { width, height, decodes, quality } => {
                 // A window too small or too large for us still gets a picture.
                 let size = PictureSize::clamped(width, height).within(self.source.size_max());
                 self.resize(size)?;
@@ -22,9 +22,11 @@ impl Engine {
                 self.capture()?;
                 let (size, max) = (self.source.size(), self.source.size_max());
                 if let Some(viewer) = self.viewers.get_mut(&id) {
+                    viewer.allow(decodes, quality);
                     viewer.greet(size, max, self.cursor.clone());
                 }
                 self.show_cursor();
+                self.tell_marks(Some(id));
             }
             Event::Resize { width, height } => self.wish_size(id, width, height)?,
             Event::Input(input) => self.do_input(id, &input),
@@ -36,12 +38,34 @@ impl Engine {
             }
             Event::Visible(visible) => {
                 if !visible {
+                    self.with(id, Viewer::release);
+                    self.with(id, |viewer| viewer.outbox.rest());
                     self.try_input(|input| input.release_all());
                 }
             }
             Event::Layout(name) => self.try_input(|input| input.layout(&name)),
+            Event::Quality(quality) => self.with(id, |viewer| viewer.set_quality(quality)),
+            Event::Region(region) => self.with(id, |viewer| viewer.set_region(region)),
+            Event::Watch(on) => {
+                let now = (self.clock)();
+                self.with(id, |viewer| viewer.watch(on, now));
+            }
+            Event::VideoFailed(codec) => {
+                warn!(viewer = id, ?codec, "Viewer cannot decode this video after all");
+                self.with(id, |viewer| viewer.refuse(codec));
+            }
+            Event::KeyFrame => self.with(id, Viewer::show_key_frame),
+            Event::SliceShown { place, picture, hash } => {
+                self.with(id, |viewer| viewer.holds_slice((place, picture, hash)));
+            }
         }
         Ok(())
+    }
+
+    fn with(&mut self, id: ViewerId, act: impl FnOnce(&mut Viewer)) {
+        if let Some(viewer) = self.viewers.get_mut(&id) {
+            act(viewer);
+        }
     }
 
     fn wish_size(&mut self, id: ViewerId, width: u32, height: u32) -> Result<(), AgentError> {
@@ -83,6 +107,7 @@ impl Engine {
             viewer.restart(size);
         }
         self.show_seen();
+        self.tell_marks(None);
         self.capture()?;
         Ok(())
     }
@@ -96,6 +121,7 @@ impl Engine {
             }
             Input::Button { x, y, button, down } => {
                 self.focus(id, (x, y));
+                self.with(id, |viewer| viewer.press(button, down));
                 self.try_input(|sink| {
                     sink.pointer(x, y)?;
                     sink.button(button, down)
@@ -108,14 +134,15 @@ impl Engine {
                     sink.wheel(dx, dy)
                 });
             }
-            Input::ReleaseAll => self.try_input(|sink| sink.release_all()),
+            Input::ReleaseAll => {
+                self.with(id, Viewer::release);
+                self.try_input(|sink| sink.release_all());
+            }
         }
     }
 
     fn focus(&mut self, id: ViewerId, at: (u16, u16)) {
-        if let Some(viewer) = self.viewers.get_mut(&id) {
-            viewer.focus(at);
-        }
+        self.with(id, |viewer| viewer.focus(at));
     }
 
     /// An input that fails is lost; whether the display is gone shows when it is next looked at.

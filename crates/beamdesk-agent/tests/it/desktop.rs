@@ -109,6 +109,47 @@ async fn a_killed_agent_leaves_nothing_behind() {
 }
 
 #[tokio::test]
+async fn a_program_of_the_session_shows_its_slice_with_all_values() {
+    let mut agent = Agent::start(&[]);
+    agent.until_up().await;
+    let mut viewer = Viewer::greet(agent.stream().await, 800, 600).await;
+    viewer.until_exact().await;
+    // As any program of the session finds it.
+    let openbox = agent.until_process("openbox", None).await;
+    let told = fs::read(format!("/proc/{}/environ", openbox.as_raw_nonzero())).unwrap();
+    let told = String::from_utf8(told).unwrap();
+    let socket = told.split('\0').find_map(|line| line.strip_prefix("BEAMDESK_SOCKET=")).unwrap();
+    let script = "import beamdesk, sys\n\
+                  from array import array\n\
+                  rows = [array('H', range(y * 256, y * 256 + 256)) for y in range(256)]\n\
+                  picture = beamdesk.show(rows, (50, 60, 256, 256), window=(400, 40))\n\
+                  assert picture.wait_exact(), picture.state()\n\
+                  sys.stdin.read()";
+    let mut program = Command::new("python3")
+        .args(["-c", script])
+        .env("PYTHONPATH", concat!(env!("CARGO_MANIFEST_DIR"), "/../../python"))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("BEAMDESK_SOCKET", socket)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    while viewer.next().await != Seen::Slice(Some(0)) {}
+    let (at, size, values) = viewer.slices.shown(0).unwrap();
+    assert_eq!((size.columns(), size.rows()), (256, 256));
+    assert!(values.iter().copied().eq(0..=u16::MAX));
+    assert_eq!((at.window.to_bits(), at.level.to_bits()), (400_f64.to_bits(), 40_f64.to_bits()));
+    // The program goes when it knows that the viewer holds its values, and so does its slice.
+    drop(program.stdin.take());
+    while viewer.slices.shown(0).is_some() {
+        viewer.next().await;
+    }
+    assert!(program.wait().unwrap().success());
+    drop(viewer);
+    agent.signal(Signal::TERM);
+    assert!(agent.ended().await.success());
+}
+
+#[tokio::test]
 async fn a_test_pattern_needs_no_x_server() {
     let mut agent = Agent::start(&["--test-pattern"]);
     agent.until_up().await;

@@ -7,7 +7,9 @@
 
 mod desktop;
 mod engine;
+mod local;
 mod pki;
 mod rig;
 mod sec_agent;
+mod video;
 mod viewer;

@@ -1,13 +1,15 @@
 //! An engine that shows a test pattern, with viewers on pipes in memory.
 
 use std::{
-    sync::mpsc,
+    sync::{Arc, mpsc},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
 
 use beamdesk_agent::{AgentError, engine, link};
-use beamdesk_media::{CaptureError, InputSink, PictureSize, Stepper, TestPattern};
+use beamdesk_media::{
+    CaptureError, Encoders, EncodersConfig, InputSink, PictureSize, Rect, Stepper, TestPattern,
+};
 use tokio::io::DuplexStream;
 use tokio_util::task::TaskTracker;
 
@@ -37,9 +39,23 @@ pub(crate) enum Input {
 impl Rig {
     pub(crate) fn start(width: u16, height: u16) -> Self {
         let pattern = TestPattern::new(PictureSize::new(width, height).unwrap()).unwrap();
+        Self::show(pattern, Encoders::none())
+    }
+
+    /// A desktop of 640×512 with a movie in it, and a real encoder.
+    pub(crate) fn start_movie() -> Self {
+        let place = Rect { x: 70, y: 60, width: 450, height: 330 };
+        let pattern = TestPattern::new(PictureSize::new(640, 512).unwrap()).unwrap();
+        let pattern = pattern.every(Duration::from_millis(12)).movie(place);
+        Self::show(pattern, Encoders::probe(EncodersConfig::default()))
+    }
+
+    fn show(pattern: TestPattern, encoders: Encoders) -> Self {
         let stepper = pattern.stepper();
         let (told, inputs) = mpsc::channel();
-        let (engine, thread) = engine::start(Box::new(pattern), Box::new(Sink(told)), now).unwrap();
+        let (engine, thread) =
+            engine::start(Box::new(pattern), Box::new(Sink(told)), Arc::new(encoders), now)
+                .unwrap();
         Self { engine, stepper, inputs, links: TaskTracker::new(), thread }
     }
 

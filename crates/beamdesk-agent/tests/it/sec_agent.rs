@@ -130,6 +130,8 @@ impl Site {
                 version: control::VERSION,
                 width: 320,
                 height: 200,
+                decodes: Vec::new(),
+                quality: control::Quality::Automatic,
             };
             let both = [
                 wire::json_message(wire::kind::OPEN, &open),

@@ -191,6 +191,7 @@ async fn start(
         home: &spec.home,
         etc: &folder.etc(),
         agent: Some(&spec.agent_exe),
+        encoder: spec.encoder_exe.as_deref(),
         read_only: &spec.read_only,
         hostname: &hostname,
         mark: &spec.mark,

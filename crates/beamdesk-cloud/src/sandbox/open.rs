@@ -158,6 +158,7 @@ async fn try_walls(sandbox: &Sandbox) -> Result<(), CloudError> {
         home: &dir,
         etc: &dir,
         agent: None,
+        encoder: None,
         read_only: &sandbox.config.read_only,
         hostname: TRIAL,
         mark: &mark,

@@ -18,6 +18,9 @@ pub(super) struct HostSpec {
     /// User and group id of the desktop on the host; `None`: the supervisor's own.
     pub(super) uid: Option<u32>,
     pub(super) agent_exe: PathBuf,
+    /// The agent's optional video encoder, where it is installed.
+    #[serde(default)]
+    pub(super) encoder_exe: Option<PathBuf>,
     pub(super) bwrap_exe: PathBuf,
     pub(super) groups: Vec<Group>,
     pub(super) mark: String,

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     io,
-    path::Path,
+    path::{Path, PathBuf},
     process::Stdio,
     sync::{MutexGuard, PoisonError},
     time::Duration,
@@ -29,6 +29,7 @@ use super::{
     log::last_line,
     machine::disk,
     spec::{ANSWER_BYTES_MAX, Answer, HostSpec},
+    walls::ENCODER,
 };
 use crate::{CloudError, ServerSpec};
 
@@ -89,6 +90,7 @@ impl Sandbox {
             home: home.path,
             uid: home.uid,
             agent_exe: self.agent.clone(),
+            encoder_exe: encoder_beside(&self.config.agent_exe),
             bwrap_exe: self.bwrap.clone(),
             groups: self.groups.of(&spec.desktop.to_string(), limits),
             mark: self.mark(&spec.desktop.to_string()),
@@ -218,6 +220,12 @@ impl Drop for Starting<'_> {
     fn drop(&mut self) {
         self.sandbox.starting().remove(&self.desktop);
     }
+}
+
+/// The video encoder that may lie beside the agent.
+fn encoder_beside(agent: &Path) -> Option<PathBuf> {
+    let encoder = agent.with_file_name(ENCODER);
+    encoder.is_file().then_some(encoder)
 }
 
 fn folder_log(folder: &Path) -> String {

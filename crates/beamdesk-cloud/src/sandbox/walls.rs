@@ -15,6 +15,8 @@ pub(super) struct Walls<'a> {
     pub(super) home: &'a Path,
     pub(super) etc: &'a Path,
     pub(super) agent: Option<&'a Path>,
+    /// For the agent to start, where it looks for it.
+    pub(super) encoder: Option<&'a Path>,
     pub(super) read_only: &'a [PathBuf],
     pub(super) hostname: &'a str,
     /// By which the sandbox's processes are known: see [`super::clear::strays`].
@@ -64,6 +66,10 @@ pub(super) fn arguments(walls: &Walls<'_>, stage: &mut Stage) -> io::Result<Vec<
     list.add(["--perms", "0700", "--dir", RUNTIME_DIR, "--chdir", HOME]);
     if let Some(agent) = walls.agent {
         list.bind("--ro-bind", &stage.put(agent)?, Path::new(AGENT));
+    }
+    if let Some(encoder) = walls.encoder {
+        let inside = Path::new(AGENT).with_file_name(ENCODER);
+        list.bind("--ro-bind", &stage.put(encoder)?, &inside);
     }
     // The root itself is a tmpfs; nothing more may be written to it.
     list.add(["--remount-ro", "/"]);
@@ -134,6 +140,8 @@ impl Arguments {
 pub(super) const MARK: &str = "BEAMDESK_SANDBOX";
 /// Where the agent is found inside.
 pub(super) const AGENT: &str = "/run/beamdesk/agent";
+/// The optional video encoder, beside the agent on the host as inside.
+pub(super) const ENCODER: &str = "beamdesk-x264";
 
 const HOME: &str = "/home/user";
 /// One user per sandbox; the usual first id of a Linux machine.

@@ -6,7 +6,7 @@ use beamdesk_cloud::{CloudError, Compute, Power, PowerState, ServerId, sandbox::
 use beamdesk_types::UserId;
 
 use crate::bed::{
-    SandboxBed, active, assert_nothing_runs, config, eventually, groups_of, inside, users_of,
+    SandboxBed, active, assert_nothing_runs, config, eventually, groups_of, inside, trial, users_of,
 };
 
 #[tokio::test]
@@ -82,6 +82,37 @@ async fn an_agent_that_will_not_end_is_killed() {
     assert_nothing_runs(data.path()).await;
     assert_eq!(cloud.find(spec.desktop).await.unwrap(), None);
     bed.end().await;
+}
+
+#[tokio::test]
+async fn an_encoder_beside_the_agent_is_beside_it_inside_and_may_only_be_run() {
+    let install = tempfile::tempdir().unwrap();
+    fs::set_permissions(install.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let (agent, encoder) = (install.path().join("agent"), install.path().join("beamdesk-x264"));
+    fs::copy(trial(), &agent).unwrap();
+    fs::write(&encoder, "#!/bin/sh\necho an encoder\n").unwrap();
+    fs::set_permissions(&encoder, fs::Permissions::from_mode(0o755)).unwrap();
+    for is_there in [true, false] {
+        let data = tempfile::tempdir().unwrap();
+        let mut config = config(data.path());
+        config.agent_exe.clone_from(&agent);
+        let cloud = Sandbox::open(config).await.unwrap();
+        let (desktop, user) = (beamdesk_types::DesktopId::fresh(), UserId::fresh());
+        let spec = crate::bed::spec_on(&cloud, desktop, user, 1).await;
+        let id = cloud.create(&spec).await.unwrap();
+        let address = active(&cloud, spec.desktop).await;
+        let said = inside(&address, "/run/beamdesk/beamdesk-x264");
+        assert_eq!(said == "an encoder\nexit 0", is_there, "{said}");
+        if is_there {
+            let said = inside(&address, "echo x >/run/beamdesk/beamdesk-x264");
+            assert!(said.contains("exit 1"), "{said}");
+        }
+        cloud.delete(&id).await.unwrap();
+        assert_nothing_runs(data.path()).await;
+        if is_there {
+            fs::remove_file(&encoder).unwrap();
+        }
+    }
 }
 
 #[tokio::test]

@@ -5,7 +5,8 @@ use std::io;
 use axum::extract::ws::Message;
 use beamdesk_proto::{
     ProtocolError,
-    wire::{DOWN_BYTES_MAX, Header, kind},
+    control::GateMessage,
+    wire::{DOWN_BYTES_MAX, Header, json_message, kind},
 };
 use beamdesk_types::CloseReason;
 use bytes::{Bytes, BytesMut};
@@ -16,7 +17,7 @@ use tokio::{
 use tracing::{debug, warn};
 
 use super::{ViewerSink, viewer_side::Heard, write};
-use crate::config::Times;
+use crate::{config::Times, record::Tee};
 
 /// One TLS record: no read gives more.
 const READ_BYTES: usize = 16 << 10;
@@ -36,6 +37,13 @@ enum ReadError {
 impl<R: AsyncRead + Unpin> AgentReader<R> {
     pub(super) fn new(reader: R) -> Self {
         Self { reader, buffer: BytesMut::new() }
+    }
+
+    /// Gives the buffer back, which is as large as the largest message was, if nothing is in it.
+    fn rest(&mut self) {
+        if self.buffer.is_empty() {
+            self.buffer = BytesMut::new();
+        }
     }
 
     /// The next whole message, header included; `None` at the end. Cancel-safe.
@@ -68,17 +76,27 @@ pub(super) async fn to_viewer<R: AsyncRead + Unpin>(
     sink: &mut ViewerSink,
     heard: &Heard,
     times: &Times,
+    mut tee: Option<Tee>,
 ) -> CloseReason {
     let mut ping_at = Instant::now() + times.ping;
     loop {
         let read = tokio::select! {
             read = agent.next() => read,
+            () = Tee::over(&mut tee) => {
+                tee = None;
+                let over = json_message(kind::GATE, &GateMessage::Recording { on: false });
+                match write(sink, Message::Binary(over), times.write).await {
+                    Ok(()) => continue,
+                    Err(reason) => return reason,
+                }
+            }
             () = sleep_until(ping_at) => {
                 let now = Instant::now();
                 if now.duration_since(heard.last()) >= times.silence {
                     return CloseReason::ViewerStalled;
                 }
                 ping_at = now + times.ping;
+                agent.rest();
                 match write(sink, Message::Ping(Bytes::new()), times.write).await {
                     Ok(()) => continue,
                     Err(reason) => return reason,
@@ -98,7 +116,7 @@ pub(super) async fn to_viewer<R: AsyncRead + Unpin>(
             }
         };
         match header.kind {
-            kind::AGENT | kind::TILES | kind::CURSOR => {}
+            kind::AGENT | kind::TILES | kind::CURSOR | kind::VIDEO | kind::SLICE => {}
             // A message of the gateway's own kinds must never come from inside a desktop.
             kind::GATE | kind::GATE_HELLO | kind::OPEN | kind::VIEWER | kind::ACK => {
                 warn!(kind = header.kind, "The agent sent a kind it must not");
@@ -109,6 +127,9 @@ pub(super) async fn to_viewer<R: AsyncRead + Unpin>(
                 warn!(kind = header.kind, "The agent sent an unknown kind");
                 return CloseReason::ProtocolError;
             }
+        }
+        if let Some(tee) = &tee {
+            tee.push(&bytes);
         }
         if let Err(reason) = write(sink, Message::Binary(bytes), times.write).await {
             return reason;

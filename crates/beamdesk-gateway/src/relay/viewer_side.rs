@@ -90,9 +90,14 @@ fn is_for_agent(bytes: &Bytes) -> Result<bool, ProtocolError> {
     match header.kind {
         kind::VIEWER | kind::ACK => Ok(true),
         // Optional or not, a viewer may not speak for the agent or the gateway.
-        kind::AGENT | kind::TILES | kind::CURSOR | kind::GATE | kind::GATE_HELLO | kind::OPEN => {
-            Err(ProtocolError::UnexpectedKind(header.kind))
-        }
+        kind::AGENT
+        | kind::TILES
+        | kind::CURSOR
+        | kind::VIDEO
+        | kind::SLICE
+        | kind::GATE
+        | kind::GATE_HELLO
+        | kind::OPEN => Err(ProtocolError::UnexpectedKind(header.kind)),
         _ if header.is_optional() => Ok(false),
         unknown => Err(ProtocolError::UnexpectedKind(unknown)),
     }

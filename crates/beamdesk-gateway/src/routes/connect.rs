@@ -16,7 +16,7 @@ use super::cookie;
 use crate::{portal, refusal, state::Gateway};
 
 /// 256 bits in base64url are 43 characters.
-const TICKET_BYTES_MAX: usize = 256;
+pub(super) const TICKET_BYTES_MAX: usize = 256;
 
 #[derive(Deserialize)]
 struct ConnectForm {
@@ -35,7 +35,7 @@ pub(super) async fn connect(State(gateway): State<Gateway>, request: Request) ->
         Some(origin) if request.method() == Method::POST => open(&gateway, &origin, request).await,
         Some(_) | None => None,
     };
-    opened.unwrap_or_else(|| refusal::page(back.as_deref()))
+    opened.unwrap_or_else(|| refusal::page(refusal::Of::Desktop, back.as_deref()))
 }
 
 async fn open(gateway: &Gateway, origin: &str, request: Request) -> Option<Response> {
@@ -66,11 +66,16 @@ async fn open(gateway: &Gateway, origin: &str, request: Request) -> Option<Respo
 
 fn answer(grant: &Grant, lang: &str, theme: &str, answer: &mut HeaderMap) -> Option<()> {
     answer.append(header::SET_COOKIE, cookie::set_handle(grant.desktop, &grant.handle)?);
+    looks(lang, theme, answer);
+    Some(())
+}
+
+/// How the pages should look: as the portal does.
+pub(super) fn looks(lang: &str, theme: &str, answer: &mut HeaderMap) {
     if matches!(lang, "en" | "zh") {
         cookie::set_word(answer, cookie::LANGUAGE, lang);
     }
     if matches!(theme, "light" | "dark" | "system") {
         cookie::set_word(answer, cookie::THEME, theme);
     }
-    Some(())
 }

@@ -1,8 +1,9 @@
-//! The gateway's cookies: one resume handle per desktop, how the page should look, and the way back.
+//! The gateway's cookies: one resume handle per desktop, one value per recording that is played, how
+//! the page should look, and the way back.
 
 use axum::http::{HeaderMap, HeaderValue, header};
 use beamdesk_http::{Cookie, SameSite, cookies};
-use beamdesk_types::{DesktopId, Secret};
+use beamdesk_types::{DesktopId, RecordingId, Secret};
 
 /// Set by the portal; binds a ticket to the browser that asked for it.
 const BIND: &str = "__Secure-bind";
@@ -35,6 +36,16 @@ pub(super) fn remove_handle(desktop: DesktopId) -> HeaderValue {
     cookie.expect("a desktop's id has no character that a cookie cannot hold")
 }
 
+/// The value the browser holds for a recording that it was let into.
+pub(super) fn play(request: &HeaderMap, recording: RecordingId) -> Option<&str> {
+    bounded(request, &play_name_of(recording)).filter(|value| !value.is_empty())
+}
+
+/// `None`: never, for a value made here.
+pub(super) fn set_play(recording: RecordingId, value: &str) -> Option<HeaderValue> {
+    Cookie::new(&play_name_of(recording), value).header()
+}
+
 /// A word the viewer's script reads to look as the portal did; no secret.
 pub(super) fn set_word(answer: &mut HeaderMap, name: &str, word: &str) {
     let cookie = Cookie { http_only: false, ..Cookie::new(name, word) };
@@ -54,6 +65,10 @@ pub(super) fn set_portal(answer: &mut HeaderMap, origin: &str) {
 
 fn name_of(desktop: DesktopId) -> String {
     format!("__Host-gws-{desktop}")
+}
+
+fn play_name_of(recording: RecordingId) -> String {
+    format!("__Host-rec-{recording}")
 }
 
 fn bounded<'a>(request: &'a HeaderMap, name: &str) -> Option<&'a str> {

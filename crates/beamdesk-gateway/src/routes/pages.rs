@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use beamdesk_http::{HttpError, bundle};
-use beamdesk_types::DesktopId;
+use beamdesk_types::{DesktopId, RecordingId};
 use tracing::debug;
 
 use crate::state::Gateway;
@@ -18,6 +18,15 @@ pub(super) async fn viewer(
 ) -> Result<Response, HttpError> {
     let _: DesktopId = desktop.parse().map_err(|_| HttpError::not_found())?;
     Ok(bundle::page("viewer.html", &request))
+}
+
+/// The same page for every recording: what it may play, the file's route decides.
+pub(super) async fn player(
+    Path(recording): Path<String>,
+    request: HeaderMap,
+) -> Result<Response, HttpError> {
+    let _: RecordingId = recording.parse().map_err(|_| HttpError::not_found())?;
+    Ok(bundle::page("player.html", &request))
 }
 
 pub(super) async fn asset(

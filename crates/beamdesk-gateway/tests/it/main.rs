@@ -8,6 +8,7 @@ mod crowd;
 mod dos_gw;
 mod pki;
 mod portal;
+mod recording;
 mod relay;
 mod sec_agent;
 mod sec_authz;

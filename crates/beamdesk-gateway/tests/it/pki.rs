@@ -81,9 +81,14 @@ impl Authority {
         Arc::new(config)
     }
 
+    /// Its own certificate.
+    pub(crate) fn root(&self) -> CertificateDer<'static> {
+        self.0.der().clone()
+    }
+
     fn roots(&self) -> RootCertStore {
         let mut roots = RootCertStore::empty();
-        roots.add(self.0.der().clone()).unwrap();
+        roots.add(self.root()).unwrap();
         roots
     }
 }

@@ -28,6 +28,7 @@ async fn messages_pass_both_ways_unchanged() {
         desktop: DESKTOP,
         desktop_name: "lab".to_owned(),
         user_name: "ada".to_owned(),
+        recording: false,
     };
     assert_eq!(viewer.gate().await, Some(welcome));
 
@@ -36,6 +37,8 @@ async fn messages_pass_both_ways_unchanged() {
         (kind::AGENT, 0, b"{}".as_slice()),
         (kind::TILES, flag::LAST | flag::ZSTD, &largest),
         (kind::CURSOR, 0, &[]),
+        (kind::VIDEO, flag::LAST, &largest),
+        (kind::SLICE, 0, b"grey"),
     ] {
         agent.send(&message(kind, flags, payload)).await;
         let got = viewer.next().await.unwrap();
@@ -116,6 +119,8 @@ async fn a_malformed_message_from_the_browser_ends_only_its_stream() {
         binary(&trailing),
         binary(&short),
         binary(&message(kind::TILES, 0, b"")),
+        binary(&message(kind::VIDEO, flag::OPTIONAL, b"")),
+        binary(&message(kind::SLICE, 0, b"")),
         binary(&message(kind::GATE, flag::OPTIONAL, b"")),
         binary(&message(kind::GATE_HELLO, 0, b"{}")),
         binary(&message(0x7e, 0, b"")),

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use beamdesk_gateway::{GatewayConfig, GatewayError, Listener, Times, run};
+use beamdesk_gateway::{GatewayConfig, GatewayError, Listener, Recordings, Times, run};
 use beamdesk_http::{Limits, Origins};
 use beamdesk_proto::control::GateMessage;
 use beamdesk_types::{ALPN_STREAM, DesktopId, StreamId};
@@ -49,6 +49,20 @@ impl World {
     }
 
     pub(crate) async fn for_streams(times: Times, limits: Limits, streams_max: usize) -> Self {
+        Self::start(times, limits, streams_max, None).await
+    }
+
+    /// One that records, within bounds.
+    pub(crate) async fn recording(recordings: Recordings) -> Self {
+        Self::start(Times::default(), Limits::default(), STREAMS_MAX, Some(recordings)).await
+    }
+
+    async fn start(
+        times: Times,
+        limits: Limits,
+        streams_max: usize,
+        recordings: Option<Recordings>,
+    ) -> Self {
         let authority = Authority::fresh();
         let agent = FakeAgent::start(authority.server(AGENT, &[ALPN_STREAM])).await;
         let grant = portal::grant(DESKTOP, STREAM, agent.address(), AGENT);
@@ -72,6 +86,7 @@ impl World {
             tls: authority.client("gw1.gateway.beamdesk.internal"),
             limits,
             streams_max,
+            recordings,
             times,
         };
         let shutdown = CancellationToken::new();
@@ -94,10 +109,17 @@ impl World {
     }
 
     pub(crate) async fn attach(&self, handle: &str) -> Answer {
+        self.attach_with(handle, "").await
+    }
+
+    pub(crate) async fn attach_with(&self, handle: &str, body: &str) -> Answer {
         let cookie = format!("__Host-gws-{DESKTOP}={handle}; __Secure-bind=b1");
-        let headers = [("x-beamdesk", "1"), ("cookie", cookie.as_str())];
+        let mut headers = vec![("x-beamdesk", "1"), ("cookie", cookie.as_str())];
+        if !body.is_empty() {
+            headers.push(("content-type", "application/json"));
+        }
         let path = format!("/d/{DESKTOP}/attach");
-        browser::request(self.gateway, "POST", &path, &headers, "").await
+        browser::request(self.gateway, "POST", &path, &headers, body).await
     }
 
     /// From the ticket to the nonce: the cookie's value, and the nonce.

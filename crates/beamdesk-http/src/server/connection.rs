@@ -10,6 +10,7 @@ use std::{
 use axum::{body::Body, extract::Request};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -26,6 +27,8 @@ use super::{Limits, Peer, caps::Slot};
 /// Start line and headers together; also the read buffer of a connection.
 const HEADER_BYTES_MAX: usize = 16 << 10;
 const HEADERS_MAX: usize = 64;
+/// What the kernel takes before it can send: more would only be older when it goes out.
+const UNSENT_BYTES: u32 = 128 << 10;
 
 pub(super) struct Connection {
     pub(super) address: SocketAddr,
@@ -42,6 +45,9 @@ impl Connection {
         // Without this a small message waits for the acknowledgement of the one before.
         if let Err(error) = stream.set_nodelay(true) {
             debug!(%error, "Could not set TCP_NODELAY");
+        }
+        if let Err(error) = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES) {
+            debug!(%error, "Could not set TCP_NOTSENT_LOWAT");
         }
         let deadline = Instant::now() + self.limits.pending_for;
         let address = self.address;

@@ -62,8 +62,8 @@ pub(crate) fn pictures(
         ("terminal", terminal),
         ("document", document),
         ("desktop", desktop),
-        ("ct", ct(size)),
-        ("surface", surface(size)),
+        ("ct", ct(size, 0)),
+        ("surface", surface(size, 0)),
     ])
 }
 
@@ -176,12 +176,13 @@ fn mix(
     Picture::from_bgrx(size, &pixels).unwrap_or_else(|| Picture::black(size))
 }
 
-/// A grey disc with holes, under noise of some ten levels.
-fn ct(size: PictureSize) -> Picture {
-    let mut random = Random(11);
+/// A grey disc with holes, under noise of some ten levels; each number is another slice.
+pub(crate) fn ct(size: PictureSize, number: u16) -> Picture {
+    let mut random = Random(11 + 7919 * u32::from(number));
+    let [middle, centre] = [size.width(), size.height()].map(|side| i32::from(side) / 2);
     picture(size, |x, y| {
-        let distance = (i32::from(x) - 960).pow(2) + (i32::from(y) - 540).pow(2);
-        let inside = distance < 500 * 500;
+        let distance = (i32::from(x) - middle).pow(2) + (i32::from(y) - centre).pow(2);
+        let inside = distance < (centre - 40).pow(2);
         let hole = (i32::from(x) % 190 - 95).pow(2) + (i32::from(y) % 170 - 85).pow(2) < 1200;
         let level = if inside && !hole { 150 } else { 24 };
         let noise = u8::try_from((0..4).map(|_| u32::from(random.byte() % 12)).sum::<u32>());
@@ -189,10 +190,11 @@ fn ct(size: PictureSize) -> Picture {
     })
 }
 
-/// A smooth coloured surface, as a volume renderer draws it.
-fn surface(size: PictureSize) -> Picture {
+/// A smooth coloured surface, as a volume renderer draws it; it moves with the number.
+pub(crate) fn surface(size: PictureSize, number: u16) -> Picture {
     let mut random = Random(5);
     picture(size, |x, y| {
+        let (x, y) = (x + 4 * number, y + 2 * number);
         let wave = (u32::from(x) * u32::from(x) / 900 + u32::from(y) * u32::from(y) / 500) % 512;
         let light = u8::try_from(wave.abs_diff(256).min(255)).unwrap_or(0);
         let grain = random.byte() % 3;

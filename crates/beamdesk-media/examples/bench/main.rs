@@ -1,20 +1,24 @@
-//! Speed and size of capture and encoding at 1920×1080, with an X server of its own.
+//! Speed and size of capture and encoding at 1920×1080, with an X server of its own; video also at
+//! 3840×2160.
 //!
 //! `cargo run --release -p beamdesk-media --example bench [-- --json FILE]`
 
 mod content;
 mod desk;
+mod figures;
+mod stills;
+mod video;
 
-use std::io::Write as _;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use beamdesk_media::{
-    Budget, Encoder as _, Event, FrameSource as _, Picture, TileEncoder, Update, X11Source,
+    Encoder as _, Event, FrameHead, FrameSource as _, Picture, Portion, TileEncoder, Update,
+    X11Source,
 };
 use desk::Desk;
-use rustix::time::{ClockId, clock_gettime};
-use serde_json::json;
+use figures::{Figures, cpu, median, since, to_f64};
 
 const WIDTH: u16 = 1920;
 const HEIGHT: u16 = 1080;
@@ -35,11 +39,15 @@ fn main() -> anyhow::Result<()> {
     let mut source = X11Source::connect(desk.display())?;
 
     capture(&desk, &mut source, &mut figures)?;
-    for (name, picture) in content::pictures(&desk, &mut source)? {
-        encode(name, &picture, &mut figures)?;
+    let pictures = content::pictures(&desk, &mut source)?;
+    for (name, picture) in &pictures {
+        let ours = encode(name, picture, &mut figures)?;
+        stills::compare(name, picture, ours, &mut figures)?;
     }
     typing(&desk, &mut source, &mut figures)?;
     scrolling(&desk, &mut source, &mut figures)?;
+    let document = pictures.iter().find(|(name, _)| *name == "document").context("a document")?;
+    video::measure(&document.1, x264(), &mut figures)?;
 
     figures.print()?;
     if let Some(file) = json_file {
@@ -47,6 +55,12 @@ fn main() -> anyhow::Result<()> {
         std::fs::write(&file, figures.json(command)).with_context(|| file)?;
     }
     Ok(())
+}
+
+/// The program beside this one's folder, where it was built.
+fn x264() -> Option<PathBuf> {
+    let program = std::env::current_exe().ok()?.parent()?.parent()?.join("beamdesk-x264");
+    program.exists().then_some(program)
 }
 
 /// One changed tile from damage to update, and a comparison of the whole picture.
@@ -83,7 +97,11 @@ fn capture(desk: &Desk, source: &mut X11Source, figures: &mut Figures) -> anyhow
 }
 
 /// A full-screen change to this picture, from one that has nothing in common with it.
-fn encode(name: &str, picture: &Picture, figures: &mut Figures) -> anyhow::Result<()> {
+fn encode(
+    name: &str,
+    picture: &Picture,
+    figures: &mut Figures,
+) -> anyhow::Result<(Duration, usize)> {
     let mut times = Vec::new();
     let mut bytes = 0;
     let all = content::everything(picture);
@@ -105,7 +123,7 @@ fn encode(name: &str, picture: &Picture, figures: &mut Figures) -> anyhow::Resul
     let speed = megabytes / median.as_secs_f64();
     figures.add(&format!("media.encode_{name}_speed"), speed, "MB/s", times.len());
     figures.add(&format!("media.encode_{name}_size"), to_f64(bytes), "bytes", 1);
-    Ok(())
+    Ok((median, bytes))
 }
 
 /// Letters typed into a terminal, one frame each, as the wire sees them.
@@ -208,66 +226,17 @@ impl Viewer {
 
     fn settle(&mut self, encoder: &mut TileEncoder, picture: &Picture) -> anyhow::Result<()> {
         let mut messages = Vec::new();
-        let budget = Budget { bytes: usize::MAX, focus: None, captured_us: 0, now: self.now };
-        let frame = encoder.encode(picture, &budget, &mut messages).context("a frame")?;
+        let all: Vec<u16> = (0..picture.tiles_count()).collect();
+        let head = FrameHead { frame: 0, captured_us: 0 };
+        let portions = [Portion { tiles: &all, bytes: usize::MAX }];
+        let frame = encoder.encode(picture, head, &portions, &mut messages).context("a frame")?;
         anyhow::ensure!(frame.complete, "all was sent");
         self.bytes += frame.bytes;
         Ok(())
     }
 }
 
-#[derive(Default)]
-struct Figures(Vec<(String, f64, &'static str, usize)>);
-
-impl Figures {
-    fn add(&mut self, name: &str, value: f64, unit: &'static str, n: usize) {
-        self.0.push((name.to_owned(), value, unit, n));
-    }
-
-    fn times(&mut self, name: &str, times: &[Duration]) {
-        let mut sorted = times.to_vec();
-        let median = median(&mut sorted);
-        let late = sorted[(sorted.len() - 1) * 99 / 100];
-        self.add(&format!("{name}_p50"), median.as_secs_f64() * 1e3, "ms", times.len());
-        self.add(&format!("{name}_p99"), late.as_secs_f64() * 1e3, "ms", times.len());
-    }
-
-    fn print(&self) -> std::io::Result<()> {
-        let mut out = std::io::stdout().lock();
-        for (name, value, unit, n) in &self.0 {
-            writeln!(out, "{name:40} {value:12.3} {unit:6} n={n}")?;
-        }
-        Ok(())
-    }
-
-    /// One object per figure.
-    fn json(&self, command: &str) -> String {
-        let object = |(name, value, unit, n): &(String, f64, &str, usize)| json!({ "name": name, "value": value, "unit": unit, "n": n, "command": command });
-        let figures: Vec<_> = self.0.iter().map(object).collect();
-        json!(figures).to_string()
-    }
-}
-
-fn median(times: &mut [Duration]) -> Duration {
-    times.sort_unstable();
-    times[times.len() / 2]
-}
-
-fn to_f64(number: usize) -> f64 {
-    f64::from(u32::try_from(number).unwrap_or(u32::MAX))
-}
-
-/// CPU time of this thread: other programs on the machine do not count.
-fn cpu() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
-}
-
-fn since(before: Duration) -> Duration {
-    cpu().saturating_sub(before)
-}
-
 #[expect(clippy::disallowed_methods, reason = "a bench measures time")]
-fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::now()
 }

@@ -50,6 +50,11 @@ impl TileCache {
         *self = Self::new(self.slots_max);
     }
 
+    /// Whether pixels of this hash are kept, most likely these.
+    pub(super) fn has(&self, rect: Rect, hash: u64) -> bool {
+        self.by_key.contains_key(&Key { hash, width: rect.width, height: rect.height })
+    }
+
     /// The slot that holds just these pixels.
     pub(super) fn find(&mut self, pixels: &Pixels, rect: Rect, hash: u64) -> Option<u16> {
         let key = Key { hash, width: rect.width, height: rect.height };

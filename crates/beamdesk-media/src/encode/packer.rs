@@ -4,7 +4,7 @@ use beamdesk_proto::wire::{HEADER_BYTES, flag, kind};
 use bytes::{BufMut, Bytes, BytesMut};
 use zstd::bulk::Compressor;
 
-use super::ORDINARY_RATIO;
+use super::{FrameHead, ORDINARY_RATIO};
 use crate::ops::PREFIX_BYTES;
 
 /// Longest payload of a message: a new frame waits behind at most one of them.
@@ -30,9 +30,10 @@ pub(super) struct Packer {
     /// Ends of the operations and pixels of each step: a message may be cut only there.
     steps: Vec<(usize, usize)>,
     messages: Vec<BytesMut>,
-    frame: u32,
-    captured_us: u64,
+    head: FrameHead,
     bytes: usize,
+    /// Operations and pixels of the frame before they were packed.
+    raw: usize,
 }
 
 impl Packer {
@@ -46,20 +47,42 @@ impl Packer {
             pixels: Vec::new(),
             steps: Vec::new(),
             messages: Vec::new(),
-            frame: 0,
-            captured_us: 0,
+            head: FrameHead { frame: 0, captured_us: 0 },
             bytes: 0,
+            raw: 0,
         }
     }
 
-    pub(super) fn start(&mut self, frame: u32, captured_us: u64) {
-        self.frame = frame;
-        self.captured_us = captured_us;
+    pub(super) fn start(&mut self, head: FrameHead) {
+        self.head = head;
         self.bytes = 0;
+        self.raw = 0;
+    }
+
+    /// What one step would take before and after packing; between frames only.
+    pub(super) fn weigh(
+        &mut self,
+        write: impl FnOnce(&mut Vec<u8>, &mut Vec<u8>),
+    ) -> (usize, usize) {
+        write(&mut self.ops, &mut self.pixels);
+        let mut body = std::mem::take(&mut self.ops);
+        body.append(&mut self.pixels);
+        let ratio = self.ratio;
+        let packed = if self.squeeze(&body) { self.packed.len() } else { body.len() };
+        self.ratio = ratio;
+        let raw = body.len();
+        body.clear();
+        self.ops = body;
+        (raw, packed)
+    }
+
+    /// Operations and pixels of the frame so far, or of the last one, before packing.
+    pub(super) fn raw(&self) -> usize {
+        self.raw
     }
 
     /// Expected size on the wire of so many bytes of operations and pixels.
-    pub(super) fn expected(&self, gathered: usize) -> usize {
+    fn expected(&self, gathered: usize) -> usize {
         scale(gathered, self.ratio)
     }
 
@@ -99,6 +122,7 @@ impl Packer {
     /// Packs what was gathered into one message, or more if one would be too long.
     fn flush(&mut self) {
         let steps = std::mem::take(&mut self.steps);
+        self.raw += self.ops.len() + self.pixels.len();
         self.pack(&steps, (0, 0));
         self.steps = steps;
         self.steps.clear();
@@ -131,8 +155,8 @@ impl Packer {
         message.put_u8(if is_packed { flag::ZSTD } else { 0 });
         message.put_u16_le(0);
         message.put_u32_le(u32::try_from(payload).expect("far less than 4 GiB"));
-        message.put_u32_le(self.frame);
-        message.put_u64_le(self.captured_us);
+        message.put_u32_le(self.head.frame);
+        message.put_u64_le(self.head.captured_us);
         message.put_slice(content);
         self.bytes += message.len();
         self.messages.push(message);
@@ -156,7 +180,7 @@ impl Packer {
 impl std::fmt::Debug for Packer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Packer")
-            .field("frame", &self.frame)
+            .field("head", &self.head)
             .field("ratio", &self.ratio)
             .finish_non_exhaustive()
     }

@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 use beamdesk_proto::EncodedFrame;
-use beamdesk_proto::wire::TILE;
 use bytes::Bytes;
 
 use super::area::write_area;
 use super::cache::TileCache;
+use super::copies::{Part, parts};
 use super::packer::Packer;
-use super::{Budget, Encoder, ORDINARY_TILE_BYTES};
+use super::{Encoder, FrameHead, Portion};
 use crate::geometry::{Area, PictureSize, TileGrid};
 use crate::ops::op;
 use crate::picture::Picture;
@@ -27,6 +27,15 @@ const GAP_ROWS: u8 = 8;
 const KEEP_PART: usize = 4;
 /// Changes smaller than this many pixels are sent, not loaded.
 const LOAD_PIXELS_MIN: usize = 32;
+
+/// What a whole tile takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TileSize {
+    /// Operations and pixels as they are: what a viewer works through.
+    pub raw: usize,
+    /// On the wire.
+    pub packed: usize,
+}
 
 /// What the agent knows about one tile of the viewer.
 #[derive(Debug, Clone, Copy)]
@@ -65,7 +74,8 @@ pub struct TileEncoder {
     copies: Vec<CopyRect>,
     cache: TileCache,
     packer: Packer,
-    frame: u32,
+    /// What is put aside at the viewer with the next frame, before anything else in it.
+    saves: Vec<(u16, u16)>,
     /// The last frame said that more will come.
     owes_rest: bool,
 }
@@ -81,7 +91,7 @@ impl TileEncoder {
             copies: Vec::new(),
             cache: TileCache::new(cache_slots),
             packer: Packer::new(),
-            frame: 0,
+            saves: Vec::new(),
             owes_rest: false,
         };
         encoder.restart(size);
@@ -115,54 +125,83 @@ impl TileEncoder {
         state.changed = Some(now);
     }
 
-    /// Sends the scrolls that wait, oldest first, as the source saw them.
-    fn write_copies(&mut self, budget: usize) {
-        for copy in std::mem::take(&mut self.copies) {
-            let (from, to) = (self.grid.touched(copy.from()), self.grid.touched(copy.to));
-            let mut is_known = true;
-            let mut is_stale = false;
-            for tile in from {
-                is_known &= !self.state(tile).is_unknown;
-                is_stale |= self.state(tile).is_dirty;
-            }
-            for tile in to {
-                is_known &= !self.state(tile).is_unknown;
-            }
-            // Moving what is not known, or not up to date, makes more of it.
-            if !is_known || is_stale {
-                self.grid.touched(copy.to).for_each(|tile| self.soil(tile));
-            }
-            if !is_known {
-                continue;
-            }
-            self.held.move_within(copy);
-            for tile in self.grid.touched(copy.to) {
-                self.state(tile).is_touched = true;
-                self.state(tile).has_rested = false;
-            }
-            self.packer.step(budget, |ops, _| {
-                ops.push(op::COPY);
-                let CopyRect { from_x, from_y, to } = copy;
-                for number in [from_x, from_y, to.x, to.y, to.width, to.height] {
-                    ops.extend_from_slice(&number.to_le_bytes());
-                }
-            });
+    /// Whether it may differ from the picture at the viewer.
+    pub fn is_dirty(&self, tile: u16) -> bool {
+        self.tiles.get(usize::from(tile)).is_some_and(|state| state.is_dirty)
+    }
+
+    /// Whether the viewer has put aside what the tile is now: it costs next to nothing.
+    pub fn is_kept(&self, picture: &Picture, tile: u16) -> bool {
+        self.cache.has(self.grid.rect(tile), picture.tile_hash(tile))
+    }
+
+    /// What the whole tile would take.
+    pub fn size_of(&mut self, picture: &Picture, tile: u16) -> TileSize {
+        let (rect, whole) = (self.grid.rect(tile), self.grid.area(tile));
+        let (raw, packed) = self.packer.weigh(|ops, pixels| {
+            write_area(picture.raw(), (tile, whole), rect, ops, pixels);
+        });
+        TileSize { raw, packed }
+    }
+
+    /// Bytes of operations and pixels of the last frame before they were packed.
+    pub fn last_raw(&self) -> usize {
+        self.packer.raw()
+    }
+
+    /// Remembers to put aside what the tile showed, if that had rested: video will paint over it.
+    fn save_for_later(&mut self, tile: u16) {
+        let TileState { is_unknown, has_rested, .. } = *self.state(tile);
+        let rect = self.grid.rect(tile);
+        if is_unknown || !has_rested || is_plain(&self.held, rect) {
+            return;
+        }
+        let hash = self.held.hash_swapped(rect);
+        self.saves.extend(self.cache.keep(&self.held, rect, hash).map(|slot| (tile, slot)));
+    }
+
+    fn write_saves(&mut self, budget: usize) {
+        for (tile, slot) in std::mem::take(&mut self.saves) {
+            self.packer.step(budget, |ops, _| write_slot(ops, op::SAVE, tile, slot));
         }
     }
 
-    /// Dirty tiles in the order in which they are sent.
-    fn order(&self, budget: &Budget) -> Vec<u16> {
-        let dirty = |tile: &u16| self.tiles[usize::from(*tile)].is_dirty;
-        let mut order: Vec<u16> = (0..self.grid.count()).filter(dirty).collect();
-        let all = self.packer.expected(order.len() * ORDINARY_TILE_BYTES);
-        if let Some((x, y)) = budget.focus.filter(|_| all > budget.bytes) {
-            order.sort_by_key(|&tile| {
-                let rect = self.grid.rect(tile);
-                let middle = (rect.x + TILE / 2, rect.y + TILE / 2);
-                u32::from(middle.0.abs_diff(x)).pow(2) + u32::from(middle.1.abs_diff(y)).pow(2)
-            });
+    /// Sends the scrolls that wait, oldest first, as the source saw them; of each the parts that
+    /// lead from and to what is known.
+    fn write_copies(&mut self, budget: usize) {
+        for copy in std::mem::take(&mut self.copies) {
+            let is_known = |tile: u16| !self.tiles[usize::from(tile)].is_unknown;
+            for part in parts(self.grid, copy, is_known) {
+                match part {
+                    Part::Moved(copy) => self.write_copy(copy, budget),
+                    Part::Lost(rect) => self.grid.touched(rect).for_each(|tile| self.soil(tile)),
+                }
+            }
         }
-        order
+    }
+
+    fn write_copy(&mut self, copy: CopyRect, budget: usize) {
+        // Moving what is not up to date makes more of it.
+        let grid = self.grid;
+        let is_stale = |tile: &u16| {
+            let from = copy.origin(grid.rect(*tile));
+            grid.touched(from).any(|tile| self.is_dirty(tile))
+        };
+        let stale: Vec<u16> = grid.touched(copy.to).filter(is_stale).collect();
+        stale.into_iter().for_each(|tile| self.soil(tile));
+        for tile in grid.touched(copy.to) {
+            let state = self.state(tile);
+            state.is_touched = true;
+            state.has_rested = false;
+        }
+        self.held.move_within(copy);
+        self.packer.step(budget, |ops, _| {
+            ops.push(op::COPY);
+            let CopyRect { from_x, from_y, to } = copy;
+            for number in [from_x, from_y, to.x, to.y, to.width, to.height] {
+                ops.extend_from_slice(&number.to_le_bytes());
+            }
+        });
     }
 
     /// Makes the viewer's tile equal to the picture's.
@@ -250,36 +289,44 @@ impl Encoder for TileEncoder {
     fn encode(
         &mut self,
         picture: &Picture,
-        budget: &Budget,
+        head: FrameHead,
+        portions: &[Portion<'_>],
         out: &mut Vec<Bytes>,
     ) -> Option<EncodedFrame> {
         if picture.size() != self.held.size() {
             return None;
         }
-        let frame = self.frame.wrapping_add(1);
-        self.packer.start(frame, budget.captured_us);
-        self.write_copies(budget.bytes);
-        for tile in self.order(budget) {
-            // At least one tile, or a small budget would stop the stream.
-            if !self.packer.is_empty() && self.packer.bytes() >= budget.bytes {
-                break;
+        self.packer.start(head);
+        let all = portions.iter().fold(0, |sum: usize, part| sum.saturating_add(part.bytes));
+        self.write_saves(all);
+        self.write_copies(all);
+        for portion in portions {
+            let end = self.packer.bytes().saturating_add(portion.bytes);
+            for &tile in portion.tiles {
+                // At least one tile, or a small budget would stop the stream.
+                if !self.packer.is_empty() && self.packer.bytes() >= end {
+                    break;
+                }
+                if self.is_dirty(tile) {
+                    self.write_tile(picture, tile, end);
+                }
             }
-            self.write_tile(picture, tile, budget.bytes);
         }
         let is_complete = self.dirty == 0;
         // Tiles that are owed may have become right by themselves: the viewer still must hear it.
         if self.packer.is_empty() && !(self.owes_rest && is_complete) {
             return None;
         }
-        self.frame = frame;
         self.owes_rest = !is_complete;
         let bytes = self.packer.finish(out);
-        Some(EncodedFrame { frame, bytes, tiles: self.touched(picture), complete: is_complete })
+        let (tiles, lossy) = (self.touched(picture), Vec::new());
+        Some(EncodedFrame { frame: head.frame, bytes, tiles, lossy, complete: is_complete })
     }
 
     fn repair(&mut self, tiles: &[u16]) {
         // What was saved of a wrong tile is wrong too.
         self.cache.clear();
+        self.saves.clear();
         let count = self.grid.count();
         for &tile in tiles.iter().filter(|&&tile| tile < count) {
             self.soil(tile);
@@ -287,7 +334,21 @@ impl Encoder for TileEncoder {
         }
     }
 
+    fn spoil(&mut self, tiles: &[u16]) {
+        let count = self.grid.count();
+        for &tile in tiles.iter().filter(|&&tile| tile < count) {
+            self.save_for_later(tile);
+            self.soil(tile);
+            self.state(tile).is_unknown = true;
+        }
+    }
+
     fn restart(&mut self, size: PictureSize) {
+        if !self.saves.is_empty() {
+            // What should have been put aside is gone.
+            self.saves.clear();
+            self.cache.clear();
+        }
         self.grid = size.grid();
         self.held = Pixels::black(size);
         self.tiles = vec![NEW_TILE; self.grid.count().into()];

@@ -87,6 +87,19 @@ pub(super) fn step(screen: &mut Pixels, step: u64) {
     counter(screen, step + 1);
 }
 
+/// A picture of a movie: colours that run, with noise.
+pub(super) fn movie(screen: &mut Pixels, place: Rect, step: u64) {
+    let mut random = Random::new(step);
+    let [shift, ..] = step.wrapping_mul(3).to_le_bytes();
+    paint(screen, place.clipped(screen.size()), |x, y| {
+        let noise = random.byte() / 16;
+        let [across, _] = (x / 3).to_le_bytes();
+        let [down, _] = (y / 2).to_le_bytes();
+        let run = across.wrapping_add(shift);
+        [run / 2 + noise, (down / 2).wrapping_add(run / 4) + noise / 2, 200 - down / 2]
+    });
+}
+
 /// Lines of marks in black on white.
 fn text(screen: &mut Pixels, rect: Rect, random: &mut Random) {
     paint(screen, rect, |x, y| {

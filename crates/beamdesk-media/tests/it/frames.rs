@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use beamdesk_media::{Encoder, FrameSource, Picture, PictureSize, TestPattern, Update};
+use beamdesk_media::{CopyRect, Encoder, FrameSource, Picture, PictureSize, TestPattern, Update};
 
 use crate::viewer::{Pair, UNLIMITED};
 
@@ -57,20 +57,6 @@ fn the_smallest_budget_still_brings_a_tile() {
     let picture = noise(1);
     for _ in 0..5 {
         assert_eq!(pair.frame(&picture, 0).unwrap().tiles.len(), 1);
-    }
-}
-
-#[test]
-fn tiles_near_the_focus_go_first() {
-    let mut pair = Pair::new(size(), 0);
-    pair.focus = Some((1000, 600));
-    let frame = pair.frame(&noise(1), 20_000).unwrap();
-    let grid = size().grid();
-    assert!(!frame.complete);
-    assert!(frame.tiles.iter().any(|&(tile, _)| tile == grid.tile(1000 / 64, 600 / 64)));
-    for (tile, _) in frame.tiles {
-        let rect = grid.rect(tile);
-        assert!(rect.x.abs_diff(968) < 300 && rect.y.abs_diff(568) < 300, "{rect:?}");
     }
 }
 
@@ -181,6 +167,73 @@ fn a_repaired_tile_is_sent_whole_and_nothing_is_loaded() {
     let frame = pair.frame(&picture, UNLIMITED).unwrap();
     assert_eq!(frame.tiles, [(tile, picture.tile_hash(tile))]);
     assert!(frame.bytes > 4_000, "{}", frame.bytes);
+}
+
+#[test]
+fn a_tile_painted_by_video_is_next_sent_whole() {
+    let mut pair = Pair::new(size(), 0);
+    let picture = noise(9);
+    pair.settle(&picture, UNLIMITED);
+    let tile = size().grid().tile(1, 1);
+    pair.spoil(&[tile, u16::MAX]);
+    assert!(pair.encoder.is_dirty(tile));
+    let frame = pair.frame(&picture, UNLIMITED).unwrap();
+    assert_eq!(frame.tiles, [(tile, picture.tile_hash(tile))]);
+    assert!(frame.bytes > 4_000, "{}", frame.bytes);
+}
+
+#[test]
+fn what_video_paints_over_is_put_aside_and_loaded_later() {
+    let mut pair = Pair::new(size(), 1024);
+    let (first, second) = (noise(5), noise(6));
+    let all: Vec<u16> = (0..first.tiles_count()).collect();
+    pair.settle(&first, UNLIMITED);
+    for picture in [&second, &first, &second] {
+        pair.pass(Duration::from_secs(1));
+        pair.note(&all_tiles());
+        pair.spoil(&all);
+        pair.bytes = 0;
+        pair.settle(picture, UNLIMITED);
+    }
+    assert!(pair.bytes < 5_000, "{}", pair.bytes);
+}
+
+#[test]
+fn a_new_size_forgets_what_was_to_be_put_aside() {
+    let mut pair = Pair::new(size(), 1024);
+    let first = noise(5);
+    let all: Vec<u16> = (0..first.tiles_count()).collect();
+    pair.settle(&first, UNLIMITED);
+    pair.pass(Duration::from_secs(1));
+    pair.note(&all_tiles());
+    pair.spoil(&all);
+    pair.encoder.restart(size());
+    pair.decoder.resize(size());
+    pair.settle(&noise(6), UNLIMITED);
+    pair.note(&all_tiles());
+    pair.settle(&first, UNLIMITED);
+}
+
+#[test]
+fn a_scroll_beside_video_is_still_a_copy_where_it_can_be() {
+    let mut pair = Pair::new(size(), 0);
+    let before = noise(7);
+    pair.settle(&before, UNLIMITED);
+    // All rows move up by 16, and the last ones are new.
+    let row = 1280 * 4;
+    let mut pixels = before.pixels()[16 * row..].to_vec();
+    pixels.extend_from_slice(&noise(8).pixels()[..16 * row]);
+    let after = Picture::from_bgrx(size(), &pixels).unwrap();
+    pair.spoil(&[size().grid().tile(9, 0)]);
+    let to = beamdesk_media::Rect { x: 0, y: 0, width: 1280, height: 704 };
+    let grid = size().grid();
+    let uncovered = (0..20).map(|column| grid.tile(column, 10).max(grid.tile(column, 11)));
+    let areas = uncovered.map(|tile| (tile, grid.area(tile))).collect();
+    pair.note(&Update { areas, copy: Some(CopyRect { from_x: 0, from_y: 16, to }) });
+    pair.bytes = 0;
+    pair.settle(&after, UNLIMITED);
+    // Two of twelve rows of tiles are sent, not all.
+    assert!(pair.bytes < 300_000, "{}", pair.bytes);
 }
 
 #[test]

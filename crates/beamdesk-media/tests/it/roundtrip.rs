@@ -18,12 +18,13 @@ enum Happening {
     /// One frame of so many bytes.
     Frame(usize),
     Repair(Vec<u16>),
+    /// Video paints over tiles from one number on, so many.
+    Spoil(u16, u16),
     /// The viewer's picture is spoiled at a place, and it says so.
     Corrupt(u16, u16),
     Resize(u16, u16),
     /// A viewer comes anew, with an empty picture, to an encoder made for it.
     Attach(u16),
-    Look(u16, u16),
 }
 
 fn happening() -> impl Strategy<Value = Happening> {
@@ -34,10 +35,10 @@ fn happening() -> impl Strategy<Value = Happening> {
         8 => prop_oneof![Just(1), 100..5_000_usize, 5_000..100_000_usize, Just(UNLIMITED)]
             .prop_map(Happening::Frame),
         1 => prop::collection::vec(any::<u16>(), 0..4).prop_map(Happening::Repair),
+        2 => (0..30_u16, 1..20_u16).prop_map(|(first, count)| Happening::Spoil(first, count)),
         1 => (0..400_u16, 0..300_u16).prop_map(|(x, y)| Happening::Corrupt(x, y)),
         1 => (64..400_u16, 64..300_u16).prop_map(|(w, h)| Happening::Resize(w, h)),
         1 => prop_oneof![Just(0), 1..8_u16, Just(400)].prop_map(Happening::Attach),
-        1 => (0..400_u16, 0..300_u16).prop_map(|(x, y)| Happening::Look(x, y)),
     ]
 }
 
@@ -72,6 +73,9 @@ fn live(size: PictureSize, slots: u16, happenings: Vec<Happening>) {
                 pair.frame(source.picture(), bytes);
             }
             Happening::Repair(tiles) => pair.encoder.repair(&tiles),
+            Happening::Spoil(first, count) => {
+                pair.spoil(&(first..first + count).collect::<Vec<_>>());
+            }
             Happening::Corrupt(x, y) => {
                 let (x, y) = (x % source.size().width(), y % source.size().height());
                 pair.decoder.corrupt(x, y);
@@ -83,10 +87,8 @@ fn live(size: PictureSize, slots: u16, happenings: Vec<Happening>) {
                 pair.encoder.restart(size);
             }
             Happening::Attach(slots) => {
-                let (now, focus) = (pair.now, pair.focus);
-                pair = Pair { now, focus, ..Pair::new(source.size(), slots) };
+                pair = Pair { now: pair.now, ..Pair::new(source.size(), slots) };
             }
-            Happening::Look(x, y) => pair.focus = Some((x, y)),
         }
     }
     pair.follow(&mut source, 3_000);

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use beamdesk_media::{
-    Budget, Decoder, Encoder, FrameSource, Picture, PictureSize, Shown, TileEncoder, Update,
+    Decoder, Encoder, FrameHead, FrameSource, Picture, PictureSize, Portion, Shown, TileEncoder,
+    Update,
 };
 use beamdesk_proto::EncodedFrame;
 use beamdesk_proto::wire::{HEADER_BYTES, flag, kind};
@@ -17,8 +18,9 @@ pub(crate) struct Pair {
     pub(crate) encoder: TileEncoder,
     pub(crate) decoder: Decoder,
     pub(crate) now: Instant,
-    pub(crate) focus: Option<(u16, u16)>,
+    pub(crate) frames: u32,
     pub(crate) bytes: usize,
+    pub(crate) slots: u16,
 }
 
 impl Pair {
@@ -27,8 +29,9 @@ impl Pair {
             encoder: TileEncoder::new(size, cache_slots),
             decoder: Decoder::new(size, cache_slots),
             now: start(),
-            focus: None,
+            frames: 0,
             bytes: 0,
+            slots: cache_slots,
         }
     }
 
@@ -40,11 +43,25 @@ impl Pair {
         self.encoder.note(update, self.now);
     }
 
+    /// Video paints over tiles. What the viewer holds of them stays; where nothing is put aside of
+    /// it, it is spoiled all the same, so that whatever is not sent whole shows.
+    pub(crate) fn spoil(&mut self, tiles: &[u16]) {
+        self.encoder.spoil(tiles);
+        let grid = self.decoder.size().grid();
+        for &tile in tiles.iter().filter(|&&tile| tile < grid.count() && self.slots == 0) {
+            let rect = grid.rect(tile);
+            self.decoder.corrupt(rect.x, rect.y);
+            self.decoder.corrupt(rect.x + rect.width - 1, rect.y + rect.height - 1);
+        }
+    }
+
     /// One frame, checked against all that the protocol and the session rely on.
     pub(crate) fn frame(&mut self, picture: &Picture, bytes: usize) -> Option<EncodedFrame> {
-        let budget = Budget { bytes, focus: self.focus, captured_us: 77, now: self.now };
+        let all: Vec<u16> = (0..picture.tiles_count()).collect();
+        let head = FrameHead { frame: self.frames, captured_us: 77 };
+        let portions = [Portion { tiles: &all, bytes }];
         let mut messages = Vec::new();
-        let Some(frame) = self.encoder.encode(picture, &budget, &mut messages) else {
+        let Some(frame) = self.encoder.encode(picture, head, &portions, &mut messages) else {
             assert!(messages.is_empty());
             return None;
         };
@@ -57,6 +74,7 @@ impl Pair {
             assert_same(picture, &self.decoder);
         }
         self.bytes += frame.bytes;
+        self.frames += 1;
         Some(frame)
     }
 

@@ -96,6 +96,7 @@ fn http(error: &PortalError) -> HttpError {
         }
         PortalError::NotReady => HttpError::conflict("desktop_not_ready", text),
         PortalError::NotNow => HttpError::conflict("not_now", text),
+        PortalError::NotHere => HttpError::conflict("not_here", text),
         PortalError::QuotaReached { .. } => HttpError::conflict("quota_reached", text),
         PortalError::Taken => HttpError::conflict("taken", text),
         PortalError::InUse => HttpError::conflict("in_use", text),

@@ -14,6 +14,8 @@ enum For {
     LoggedIn,
     /// The owner of the desktop, and operators.
     OwnerAndOperators,
+    /// Whose recording it is, and administrators.
+    OwnerAndAdministrators,
     /// The owner of the desktop alone.
     Owner,
     Operators,
@@ -23,7 +25,10 @@ enum For {
 /// The matrix. A route of the document that is missing here fails the test, and so does one that
 /// is here and nowhere else.
 fn matrix() -> BTreeMap<(&'static str, &'static str), For> {
-    use For::{Administrators, Anybody, LoggedIn, Operators, Owner, OwnerAndOperators};
+    use For::{
+        Administrators, Anybody, LoggedIn, Operators, Owner, OwnerAndAdministrators,
+        OwnerAndOperators,
+    };
     BTreeMap::from([
         (("get", "/session"), LoggedIn),
         (("post", "/session"), Anybody),
@@ -42,6 +47,11 @@ fn matrix() -> BTreeMap<(&'static str, &'static str), For> {
         (("post", "/desktops/{id}/restart"), OwnerAndOperators),
         (("post", "/desktops/{id}/retry"), OwnerAndOperators),
         (("post", "/desktops/{id}/tickets"), Owner),
+        (("get", "/recordings"), LoggedIn),
+        (("delete", "/recordings/{id}"), OwnerAndAdministrators),
+        (("post", "/recordings/{id}/tickets"), OwnerAndAdministrators),
+        (("get", "/recording-policy"), LoggedIn),
+        (("put", "/recording-policy"), Administrators),
         (("get", "/events"), LoggedIn),
         (("get", "/offers"), LoggedIn),
         (("get", "/users"), Administrators),
@@ -73,6 +83,7 @@ fn refusal(route: For, who: Who) -> Option<u16> {
         For::Anybody => true,
         For::LoggedIn => who != Who::Nobody,
         For::OwnerAndOperators => matches!(who, Who::Owner | Who::Operator | Who::Administrator),
+        For::OwnerAndAdministrators => matches!(who, Who::Owner | Who::Administrator),
         For::Owner => who == Who::Owner,
         For::Operators => who >= Who::Operator,
         For::Administrators => who == Who::Administrator,
@@ -81,7 +92,8 @@ fn refusal(route: For, who: Who) -> Option<u16> {
         (true, ..) => None,
         (false, Who::Nobody, _) => Some(401),
         // One that may not know of it learns that it is not there.
-        (false, Who::OtherUser, For::OwnerAndOperators | For::Owner) => Some(404),
+        (false, Who::OtherUser, For::OwnerAndOperators | For::Owner)
+        | (false, _, For::OwnerAndAdministrators) => Some(404),
         (false, ..) => Some(403),
     }
 }
@@ -137,7 +149,7 @@ async fn all_routes() {
         }
     }
     assert!(matrix.is_empty(), "rows without a route: {:?}", matrix.keys());
-    assert_eq!(tried, 30 * 5);
+    assert_eq!(tried, 35 * 5);
     system.stop().await;
 }
 
@@ -216,6 +228,12 @@ async fn request_for(
             let path = format!("/api/v1/users/{}", victim.id);
             return (path, Some(json!({ "disabled": false })));
         }
+        ("put", "/recording-policy") => ("", Some(json!({ "policy": "off" }))),
+        ("delete", "/recordings/{id}") => return (fresh_recording(system).await, None),
+        ("post", "/recordings/{id}/tickets") => {
+            let path = format!("{}/tickets", fresh_recording(system).await);
+            return (path, Some(json!({ "use": "play" })));
+        }
         ("post", "/sizes") => ("", Some(size(&fresh))),
         ("put", "/sizes/{id}") => ("small", Some(size("small"))),
         ("delete", "/sizes/{id}") => {
@@ -230,6 +248,13 @@ async fn request_for(
         _ => (desktop, None),
     };
     (format!("/api/v1{}", path.replace("{id}", id)), body)
+}
+
+/// The path of a recording of `owner`.
+async fn fresh_recording(system: &System) -> String {
+    let owner = system.app.store.user_by_name("owner").await.unwrap().unwrap().id;
+    let id = crate::recordings::recorded(system, owner).await;
+    format!("/api/v1/recordings/{id}")
 }
 
 /// Logs in again whoever logged out, or became somebody else.

@@ -9,6 +9,7 @@ mod language;
 mod lifecycle;
 mod lifecycle_cases;
 mod openapi;
+mod recordings;
 mod sec_authz;
 mod sec_cookie;
 mod sec_csrf;

@@ -14,18 +14,21 @@ async fn ids_are_not_caps() {
     let mut ada = system.account(&mut root, "ada", "user").await;
     let mut eve = system.account(&mut root, "eve", "user").await;
     let desktop = ada.ready_desktop("hers").await;
+    let user = system.app.store.user_by_name("ada").await.unwrap().unwrap().id;
+    let recording = crate::recordings::recorded(&system, user).await.to_string();
 
     // Every id that Ada sees, in any answer, and those that gateways see of her.
     let mut ids = BTreeSet::new();
-    for path in ["/api/v1/session", "/api/v1/desktops", "/api/v1/offers"] {
-        collect(&ada.get(path).await.expect(200), &mut ids);
+    let pages = ["session", "desktops", "offers", "recordings"];
+    for path in pages.map(|page| format!("/api/v1/{page}")) {
+        collect(&ada.get(&path).await.expect(200), &mut ids);
     }
     let ticket = ada.order(&format!("/api/v1/desktops/{desktop}/tickets")).await.expect(201);
     let redeem = json!({ "ticket": ticket["ticket"], "bind": ada.cookies["__Secure-bind"] });
     let (status, grant) = system.internal("/internal/v1/tickets/redeem", &redeem).await;
     assert_eq!(status, 200);
     collect(&grant, &mut ids);
-    assert!(ids.contains(&desktop) && ids.len() >= 3, "{ids:?}");
+    assert!(ids.contains(&desktop) && ids.contains(&recording) && ids.len() >= 3, "{ids:?}");
 
     let document: Value = serde_json::from_str(&beamdesk_portal::openapi()).unwrap();
     let mut tried = 0;
@@ -65,6 +68,7 @@ async fn unchanged(ada: &mut Browser, desktop: &str) {
 
 fn body_for(method: &Method, path: &str) -> Option<Value> {
     match *method {
+        Method::POST if path.contains("recordings") => Some(json!({ "use": "play" })),
         Method::PATCH if path.contains("users") => Some(json!({ "disabled": true })),
         Method::PATCH => Some(json!({ "name": "stolen" })),
         Method::PUT => Some(json!({ "id": "x", "name": "x", "description": "", "vcpus": 1,

@@ -2,64 +2,55 @@
 
 use std::{fs, path::Path, time::Instant};
 
-use beamdesk_proto::{
-    AgentSession,
-    wire::{self, Ack, Framer, HELLO_BYTES_MAX, Header, UP_BYTES_MAX},
-};
+#[path = "../../../../fuzz/checks/ack.rs"]
+mod ack;
+#[path = "../../../../fuzz/checks/control.rs"]
+mod control;
+#[path = "../../../../fuzz/checks/framer.rs"]
+mod framer;
+#[path = "../../../../fuzz/checks/local.rs"]
+mod local;
+#[path = "../../../../fuzz/checks/session.rs"]
+mod session;
+#[path = "../../../../fuzz/checks/tiles_prefix.rs"]
+mod tiles_prefix;
+#[path = "../../../../fuzz/checks/video_head.rs"]
+mod video_head;
 
 #[test]
-fn framer() {
-    each("framer", |bytes| {
-        let (cut, bytes) = bytes.split_first().unwrap_or((&0, &[]));
-        let mut framer = Framer::new(HELLO_BYTES_MAX);
-        for piece in bytes.chunks(usize::from(*cut).max(1)) {
-            framer.feed(piece);
-            while let Ok(Some(message)) = framer.next_message() {
-                assert!(message.header.message_len() <= HELLO_BYTES_MAX);
-                let again =
-                    wire::message(message.header.kind, message.header.flags, &message.payload);
-                wire::Message::decode(again, HELLO_BYTES_MAX).unwrap();
-            }
-        }
-    });
+fn acks() {
+    each("ack", ack::check);
 }
 
 #[test]
-fn ack() {
-    each("ack", |bytes| {
-        if let Ok(ack) = Ack::decode(bytes) {
-            assert_eq!(ack.encode(), bytes);
-        }
-    });
+fn controls() {
+    each("control", control::check);
 }
 
 #[test]
-fn session() {
-    each("session", |bytes| {
-        let mut session = AgentSession::new(16, now());
-        let mut framer = Framer::new(UP_BYTES_MAX);
-        framer.feed(bytes);
-        while let Ok(Some(message)) = framer.next_message() {
-            if session.received(message.header, &message.payload, now()).is_err() {
-                break;
-            }
-        }
-        assert_eq!(session.exact(false), None, "nothing was sent");
-    });
+fn framers() {
+    each("framer", framer::check);
 }
 
 #[test]
-fn tiles_prefix() {
-    each("tiles_prefix", |bytes| {
-        if let Ok((prefix, body)) = wire::TilesPrefix::split(bytes) {
-            assert_eq!([prefix.encode().as_slice(), body].concat(), bytes);
-        }
-        if let Some(head) = bytes.first_chunk()
-            && let Ok(header) = Header::decode(*head, UP_BYTES_MAX)
-        {
-            assert_eq!(&header.encode(), head);
-        }
-    });
+fn locals() {
+    each("local", local::check);
+}
+
+#[test]
+fn sessions() {
+    let now = now();
+    each("session", |bytes| session::check(bytes, now));
+}
+
+#[test]
+fn tiles_prefixes() {
+    each("tiles_prefix", tiles_prefix::check);
+}
+
+#[test]
+fn video_heads() {
+    each("video_head", video_head::check);
 }
 
 fn each(target: &str, check: impl Fn(&[u8])) {

@@ -7,7 +7,10 @@
 )]
 
 mod corpus;
+mod line;
+mod pacing;
 mod picture;
 mod session;
+mod slices;
 mod vectors;
 mod wire;

@@ -5,10 +5,13 @@
 use std::{fmt::Write as _, fs, path::Path};
 
 use beamdesk_proto::{
-    control::{AgentMessage, GateHello, GateMessage, Open, VERSION, ViewerMessage},
+    control::{
+        AgentMessage, GateHello, GateMessage, Limit, Open, Quality, Region, Status, VERSION,
+        VideoCodec, ViewerMessage,
+    },
     wire::{
-        self, Ack, DOWN_BYTES_MAX, Header, Message, TilesPrefix, flag, kind, root_hash, root_text,
-        tile_hash,
+        self, Ack, DOWN_BYTES_MAX, Header, Message, TilesPrefix, VideoHead, flag, kind, root_hash,
+        root_text, tile_hash,
     },
 };
 use beamdesk_types::{CloseReason, DesktopId, StreamId};
@@ -64,6 +67,63 @@ fn acknowledgements_are_as_written() {
 }
 
 #[test]
+fn video_heads_are_as_written() {
+    let head = VideoHead {
+        frame: 7,
+        captured_us: 1_234_567,
+        codec: VideoCodec::H264.number(),
+        is_key: true,
+        goes_on: false,
+        x: 128,
+        y: 64,
+        width: 200,
+        height: 130,
+        mask: vec![0b1111_0111, 0b0000_1010],
+    };
+    let good = [
+        head.clone(),
+        VideoHead { frame: 8, is_key: false, goes_on: true, ..head.clone() },
+        VideoHead { codec: 0xee, x: 0, y: 0, width: 1, height: 1, mask: vec![0], ..head.clone() },
+    ]
+    .map(|head| {
+        let payload = [head.encode().as_slice(), b"bits"].concat();
+        assert_eq!(VideoHead::split(&payload).unwrap(), (head.clone(), b"bits".as_slice()));
+        json!({
+            "payload": hex::encode(payload), "frame": head.frame, "captured_us": head.captured_us,
+            "codec": head.codec, "is_key": head.is_key, "goes_on": head.goes_on, "x": head.x,
+            "y": head.y, "width": head.width, "height": head.height,
+            "mask": hex::encode(&head.mask), "bitstream": hex::encode("bits"),
+        })
+    });
+    let mut flags = head.encode();
+    flags[13] = 4;
+    let refused = [
+        ("cut within the numbers", head.encode()[..23].to_vec()),
+        ("cut within the mask", head.encode()[..25].to_vec()),
+        ("an unknown flag", flags),
+        ("a corner between tiles", VideoHead { x: 65, ..head.clone() }.encode()),
+        ("no width", VideoHead { width: 0, mask: vec![], ..head.clone() }.encode()),
+        ("beyond the largest picture", VideoHead { x: 7552, ..head.clone() }.encode()),
+        ("a mask too short", VideoHead { mask: vec![1], ..head.clone() }.encode()),
+        ("a mask too long", VideoHead { mask: vec![1, 2, 3], ..head.clone() }.encode()),
+        ("a bit for no tile", VideoHead { mask: vec![1, 0x10], ..head.clone() }.encode()),
+    ]
+    .map(|(why, bytes)| {
+        assert!(VideoHead::split(&bytes).is_err(), "{why}");
+        json!({ "why": why, "payload": hex::encode(bytes) })
+    });
+    let codecs = [
+        VideoCodec::H264,
+        VideoCodec::H264Grey,
+        VideoCodec::H264Rgb,
+        VideoCodec::Av1,
+        VideoCodec::Hevc,
+    ]
+    .map(|codec| json!({ "codec": codec, "number": codec.number() }));
+    golden("video", &json!({ "codecs": codecs, "good": good, "refused": refused }));
+}
+
+#[test]
 fn hashes_are_as_written() {
     let whole: Vec<u8> =
         (0..64 * 64).flat_map(|i| [u8_of(i), u8_of(i / 64), u8_of(i * 7), 255]).collect();
@@ -102,9 +162,31 @@ fn control_messages_are_as_written() {
         AgentMessage::ResizeRefused { width_max: 3840, height_max: 2160 },
         AgentMessage::Exact { frame: 7, root: "ef46db3751d8e999".into() },
         AgentMessage::Notice { code: "x_server_gone".into() },
+        AgentMessage::Status(Status {
+            encoder: "openh264".into(),
+            codec: Some(VideoCodec::H264),
+            qp: Some(24),
+            video_tiles: 240,
+            frames_per_s: 60,
+            line_kbit_per_s: 100_000,
+            capture_us: 900,
+            encode_us: 7000,
+            way_us: 20_000,
+            queue_us: 3000,
+            limit: Limit::Network,
+        }),
+        AgentMessage::Status(Status { encoder: "tiles".into(), ..Status::default() }),
+        AgentMessage::Marked { regions: vec![Region { x: 64, y: 0, width: 640, height: 480 }] },
+        AgentMessage::Marked { regions: Vec::new() },
     ];
     let viewer = [
-        ViewerMessage::Hello { version: VERSION, width: 1920, height: 1080 },
+        ViewerMessage::Hello {
+            version: VERSION,
+            width: 1920,
+            height: 1080,
+            decodes: vec![VideoCodec::H264, VideoCodec::Av1],
+            quality: Quality::Automatic,
+        },
         ViewerMessage::Resize { width: 100_000, height: 0 },
         ViewerMessage::Key { code: "KeyA".into(), down: true },
         ViewerMessage::Pointer { x: 1919, y: 0 },
@@ -114,9 +196,23 @@ fn control_messages_are_as_written() {
         ViewerMessage::Visible { visible: false },
         ViewerMessage::Repair { tiles: vec![0, 509] },
         ViewerMessage::Layout { name: "de".into() },
+        ViewerMessage::Quality { quality: Quality::ExactMotion },
+        ViewerMessage::Quality { quality: Quality::ThinLink },
+        ViewerMessage::Region { region: Some(Region { x: 1, y: 2, width: 300, height: 4000 }) },
+        ViewerMessage::Region { region: None },
+        ViewerMessage::Watch { on: true },
+        ViewerMessage::VideoFailed { codec: VideoCodec::H264Grey },
+        ViewerMessage::KeyFrame,
+        ViewerMessage::SliceShown { place: 3, picture: 9, hash: "00000000000000ff".into() },
     ];
     let gate = [
-        GateMessage::Welcome { desktop, desktop_name: "analysis".into(), user_name: "李".into() },
+        GateMessage::Welcome {
+            desktop,
+            desktop_name: "analysis".into(),
+            user_name: "李".into(),
+            recording: true,
+        },
+        GateMessage::Recording { on: false },
         GateMessage::Close { reason: CloseReason::LoggedOut, retry: false },
     ];
     let value = json!({

@@ -1,6 +1,6 @@
 //! Framing: whatever comes, in whatever pieces.
 
-use beamdesk_proto::wire::{self, Ack, Framer, HEADER_BYTES, Header, Message};
+use beamdesk_proto::wire::{self, Ack, Framer, HEADER_BYTES, Header, Message, VideoHead};
 use proptest::prelude::*;
 
 proptest! {
@@ -50,10 +50,63 @@ proptest! {
     }
 
     #[test]
+    fn a_video_head_comes_back_as_it_went(
+        head in video_head(), bitstream in prop::collection::vec(any::<u8>(), 0..100),
+    ) {
+        let payload = [head.encode().as_slice(), &bitstream].concat();
+        prop_assert_eq!(VideoHead::split(&payload).unwrap(), (head.clone(), bitstream.as_slice()));
+        let bare = head.encode();
+        for end in 0..bare.len() {
+            prop_assert!(VideoHead::split(&bare[..end]).is_err(), "cut at {}", end);
+        }
+    }
+
+    #[test]
+    fn any_video_head_is_refused_or_written_the_same(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+        if let Ok((head, bitstream)) = VideoHead::split(&bytes) {
+            prop_assert_eq!([head.encode().as_slice(), bitstream].concat(), bytes);
+        }
+    }
+
+    #[test]
+    fn a_video_head_with_one_byte_changed_is_refused_or_written_the_same(
+        head in video_head(), at in any::<prop::sample::Index>(), change in 1u8..,
+    ) {
+        let mut bytes = head.encode();
+        let at = at.index(bytes.len());
+        bytes[at] ^= change;
+        if let Ok((head, bitstream)) = VideoHead::split(&bytes) {
+            prop_assert_eq!([head.encode().as_slice(), bitstream].concat(), bytes);
+            let (x, y) = (u32::from(head.x), u32::from(head.y));
+            prop_assert!(x + u32::from(head.width) <= u32::from(wire::WIDTH_MAX));
+            prop_assert!(y + u32::from(head.height) <= u32::from(wire::HEIGHT_MAX));
+        }
+    }
+
+    #[test]
     fn a_header_comes_back_as_it_went(kind: u8, flags in 0u8..8, len in 0u32..1000) {
         let header = Header { kind, flags, len };
         prop_assert_eq!(Header::decode(header.encode(), 2000).unwrap(), header);
     }
+}
+
+fn video_head() -> impl Strategy<Value = VideoHead> {
+    let place = (0u16..120, 0u16..=67).prop_flat_map(|(column, row)| {
+        let (x, y) = (column * wire::TILE, row * wire::TILE);
+        (Just(x), Just(y), 1..=wire::WIDTH_MAX - x, 1..=wire::HEIGHT_MAX - y)
+    });
+    let rest = any::<(u32, u64, u8, bool, bool, u8)>();
+    (place, rest).prop_map(|((x, y, width, height), rest)| {
+        let (frame, captured_us, codec, is_key, goes_on, fill) = rest;
+        let tiles = wire::tiles_of(width, height);
+        let mut mask = vec![fill; tiles.div_ceil(8)];
+        if let Some(last) = mask.last_mut()
+            && !tiles.is_multiple_of(8)
+        {
+            *last &= (1 << (tiles % 8)) - 1;
+        }
+        VideoHead { frame, captured_us, codec, is_key, goes_on, x, y, width, height, mask }
+    })
 }
 
 #[test]

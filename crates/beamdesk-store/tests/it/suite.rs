@@ -5,6 +5,7 @@ pub(crate) mod constraints;
 pub(crate) mod desktops;
 pub(crate) mod leases;
 pub(crate) mod offers;
+pub(crate) mod recordings;
 pub(crate) mod sessions;
 pub(crate) mod settings;
 pub(crate) mod setup;

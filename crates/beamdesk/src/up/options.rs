@@ -3,9 +3,11 @@
 use std::{
     fs,
     net::{IpAddr, Ipv4Addr},
-    path::PathBuf,
+    path::{Path, PathBuf},
+    time::Duration,
 };
 
+use beamdesk_gateway::Recordings;
 use clap::Args;
 
 use crate::data::default_folder;
@@ -53,6 +55,18 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 3)]
     pub(crate) desktops_max: u32,
 
+    /// Largest recording, in GiB; it ends there
+    #[arg(long, default_value_t = 4, value_name = "GIB")]
+    recording_gib_max: u32,
+
+    /// Room for all recordings, in GiB; without room none are made, and 0 makes none at all
+    #[arg(long, default_value_t = 20, value_name = "GIB")]
+    recordings_gib_max: u32,
+
+    /// Recordings are removed after so many days
+    #[arg(long, default_value_t = 30, value_name = "DAYS")]
+    recordings_days: u32,
+
     /// Writes the addresses here as JSON once the system can be used, for scripts
     #[arg(long, value_name = "FILE")]
     pub(crate) ready_file: Option<PathBuf>,
@@ -61,6 +75,19 @@ pub(crate) struct Options {
 impl Options {
     pub(crate) fn data(&self) -> PathBuf {
         self.data.clone().unwrap_or_else(default_folder)
+    }
+
+    /// Where recordings go, if any are made.
+    pub(crate) fn recordings(&self, data: &Path) -> Option<Recordings> {
+        const GIB: u64 = 1 << 30;
+        const DAY: Duration = Duration::from_secs(24 * 3600);
+        let total = u64::from(self.recordings_gib_max) * GIB;
+        (total > 0).then(|| Recordings {
+            folder: data.join("recordings"),
+            bytes_max: u64::from(self.recording_gib_max) * GIB,
+            total_bytes_max: total,
+            age_max: DAY * self.recordings_days,
+        })
     }
 
     /// Names browsers may use, the one to show first. `localhost` always works.

@@ -1,0 +1,1 @@
+../../../crates/beamdesk-media/src/pixels.rs
