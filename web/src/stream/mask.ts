@@ -1,5 +1,5 @@
 /** Which tiles of a video frame may be painted. */
-import { Grid, type Rect, TILE } from './grid';
+import { Grid, type Rect } from './grid';
 import type { VideoHead } from './proto';
 
 export interface Mask {
@@ -7,27 +7,16 @@ export interface Mask {
   readonly rects: Rect[];
   /** The smallest rectangle around all of them; null: none may be painted. */
   readonly area: Rect | null;
-  /** Their numbers in a picture of so many columns of tiles. */
-  tilesOf(columns: number): number[];
 }
 
-export function maskOf({ x, y, width, height, mask }: VideoHead): Mask {
+export function maskOf({ width, height, mask }: VideoHead): Mask {
   const grid = new Grid(width, height);
   const own: number[] = [];
   for (let tile = 0; tile < grid.tiles; tile++) {
     if (((mask[tile >> 3] ?? 0) >> (tile & 7)) & 1) own.push(tile);
   }
   const rects = grid.merge(own);
-  const [left, top] = [x / TILE, y / TILE];
-  return {
-    rects,
-    area: around(rects),
-    tilesOf: (columns) =>
-      own.map((tile) => {
-        const row = top + Math.floor(tile / grid.columns);
-        return row * columns + left + (tile % grid.columns);
-      }),
-  };
+  return { rects, area: around(rects) };
 }
 
 function around(rects: readonly Rect[]): Rect | null {
