@@ -263,7 +263,7 @@ async fn a_malformed_message_ends_only_its_own_stream() {
         viewer.until_end().await;
         rig.stepper.step();
         good.until_exact().await;
-        assert!(viewer.frames <= 3, "{what}: at most the first picture came");
+        assert!(viewer.frames <= 3, "{what}: at most the first frames came");
     }
     drop(good);
     rig.end().await;
