@@ -8,6 +8,7 @@
 //! A picture is captured only when some viewer's flow control has room for a frame, and each viewer
 //! gets the newest picture when it has; nothing older is ever kept.
 
+mod frame;
 mod gauge;
 mod handle;
 mod slices;
@@ -42,6 +43,8 @@ const COMMANDS_AT_ONCE: usize = 64;
 const WOKEN_IN_A_ROW: u32 = 8;
 /// While something moves as video, changes in between wait so long to be looked at: half a frame.
 const CAPTURE_GAP: Duration = Duration::from_millis(8);
+/// More than this is no small change any more.
+const GLANCE_TILES_MAX: usize = 16;
 /// Failed captures in a row that are its end.
 const FAILURES_MAX: u32 = 20;
 
@@ -267,11 +270,44 @@ impl Engine {
     }
 
     fn send_picture(&mut self, now: Instant) {
-        let picture = self.source.picture();
+        let captured = now.saturating_duration_since(self.started);
+        let ids: Vec<ViewerId> = self.viewers.keys().copied().collect();
+        for id in ids {
+            let Some(viewer) = self.viewers.get_mut(&id) else { continue };
+            let shot = viewer.begin_frame(self.source.picture(), captured, now);
+            while let Some(viewer) = self.viewers.get_mut(&id)
+                && viewer.go_on(self.source.picture())
+            {
+                self.glance(id);
+            }
+            if let (Some(viewer), Some(shot)) = (self.viewers.get_mut(&id), shot) {
+                viewer.start_video(self.source.picture(), shot, captured);
+            }
+        }
+    }
+
+    /// While a large frame is made: what is little and has no part in it need not wait for it.
+    fn glance(&mut self, at_work: ViewerId) {
+        let Some(viewer) = self.viewers.get(&at_work) else { return };
+        let is_taken = |tile| viewer.is_at_work_on(tile);
+        let update = match self.source.glance(GLANCE_TILES_MAX, &is_taken) {
+            Ok(Some(update)) => update,
+            Ok(None) => return,
+            Err(error) => {
+                // The next capture says whether the display is gone.
+                debug!(error = %error, "Glance failed");
+                self.source.sweep();
+                return;
+            }
+        };
+        let now = (self.clock)();
         let captured = now.saturating_duration_since(self.started);
         for viewer in self.viewers.values_mut() {
-            viewer.send_frame(picture, captured, now);
+            viewer.note(&update, now);
+            viewer.send_ahead(self.source.picture(), &update, captured, now);
         }
+        // Who had no room for it, or had its turn already, is thought of in the next turn.
+        self.source.waker().wake();
     }
 
     fn show_cursor(&mut self) {

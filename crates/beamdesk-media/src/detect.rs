@@ -1,26 +1,37 @@
 //! Finds what changed: the display says where to look, comparing pixels says what is so.
 
-use crate::geometry::{PictureSize, Rect, TILE_BYTES};
+mod runs;
+
+use crate::geometry::{Area, PictureSize, Rect, TILE_BYTES};
 use crate::picture::Picture;
 use crate::pixels::{Pixels, difference};
 use crate::scroll;
-use crate::update::Update;
+use crate::update::{CopyRect, Update};
 
 /// With fewer tiles changed, sending them costs less than looking for a scroll.
 const SCROLL_TILES_MIN: usize = 4;
 
-/// The newest picture and the one before, which is equal to it between captures.
+/// The newest picture and the one before.
 #[derive(Debug)]
 pub(crate) struct Detector {
     picture: Picture,
+    /// The picture before, but for tiles that are `behind`.
     before: Pixels,
+    /// Tiles that `before` does not hold yet as they are. It gets them when they change again, and
+    /// are in the processor's cache for that, or before anything else changes.
+    behind: Vec<bool>,
     /// Nothing was taken in yet: every tile counts as changed.
     is_new: bool,
 }
 
 impl Detector {
     pub(crate) fn new(size: PictureSize) -> Self {
-        Self { picture: Picture::black(size), before: Pixels::black(size), is_new: true }
+        Self {
+            picture: Picture::black(size),
+            before: Pixels::black(size),
+            behind: vec![false; size.grid().count().into()],
+            is_new: true,
+        }
     }
 
     pub(crate) fn picture(&self) -> &Picture {
@@ -34,31 +45,33 @@ impl Detector {
         candidates: impl Iterator<Item = u16>,
         read: impl Fn(Rect, usize, &mut [u8]),
     ) -> Option<Update> {
-        let grid = self.picture.size().grid();
+        self.take(candidates, read, true)
+    }
+
+    /// The same, and nothing counts as scrolled.
+    pub(crate) fn take_in_still(
+        &mut self,
+        candidates: impl Iterator<Item = u16>,
+        read: impl Fn(Rect, usize, &mut [u8]),
+    ) -> Option<Update> {
+        self.take(candidates, read, false)
+    }
+
+    fn take(
+        &mut self,
+        candidates: impl Iterator<Item = u16>,
+        read: impl Fn(Rect, usize, &mut [u8]),
+        may_scroll: bool,
+    ) -> Option<Update> {
+        let candidates: Vec<u16> = candidates.collect();
         let is_new = std::mem::take(&mut self.is_new);
-        let mut areas = Vec::new();
-        let mut tile_now = [0; TILE_BYTES];
-        for tile in candidates {
-            let rect = grid.rect(tile);
-            let row_bytes = usize::from(rect.width) * 4;
-            for y in 0..rect.height.into() {
-                let row = &mut tile_now[y * row_bytes..][..row_bytes];
-                read(rect, y, row);
-                make_opaque(row);
-            }
-            let now = |y: usize| &tile_now[y * row_bytes..][..row_bytes];
-            let changed = difference(rect, now, |y| self.before.row(rect, y));
-            if changed.is_some() {
-                self.picture.put(tile, &tile_now[..row_bytes * usize::from(rect.height)]);
-            }
-            if let Some(area) = changed.or(is_new.then(|| grid.area(tile))) {
-                areas.push((tile, area));
-            }
-        }
+        let mut areas = self.look(&candidates, is_new, read);
         if areas.is_empty() {
             return None;
         }
-        let copy = if is_new || areas.len() < SCROLL_TILES_MIN {
+        self.catch_up();
+        let grid = self.picture.size().grid();
+        let copy = if is_new || !may_scroll || areas.len() < SCROLL_TILES_MIN {
             None
         } else {
             let places = areas.iter().map(|&(tile, area)| grid.place(tile, area));
@@ -67,34 +80,55 @@ impl Detector {
         };
         let mut touched: Vec<u16> = areas.iter().map(|&(tile, _)| tile).collect();
         if let Some(copy) = copy {
-            self.before.move_within(copy);
             touched.extend(grid.touched(copy.to));
             touched.sort_unstable();
             touched.dedup();
-            // All of the copy was compared; only tiles that reach out of it can differ.
-            let is_edge = |rect: Rect| !copy.to.contains(rect);
-            debug_assert!(touched.iter().map(|&tile| grid.rect(tile)).all(|rect| {
-                is_edge(rect) || self.before.difference(self.picture.raw(), rect).is_none()
-            }));
-            touched.retain(|&tile| is_edge(grid.rect(tile)));
             areas.clear();
             for &tile in &touched {
-                let left = self.before.difference(self.picture.raw(), grid.rect(tile));
-                areas.extend(left.map(|area| (tile, area)));
+                let rect = grid.rect(tile);
+                // All of the copy was compared; only tiles that reach out of it can differ.
+                let is_edge = !copy.to.contains(rect);
+                debug_assert!(is_edge || self.left_by(copy, rect).is_none());
+                if is_edge {
+                    areas.extend(self.left_by(copy, rect).map(|area| (tile, area)));
+                }
             }
         }
         for tile in touched {
-            self.before.copy_from(self.picture.raw(), grid.rect(tile));
+            self.behind[usize::from(tile)] = true;
         }
         Some(Update { areas, copy })
     }
-}
 
-/// Makes the fourth byte of each pixel 255: the display leaves there what it likes.
-fn make_opaque(row: &mut [u8]) {
-    for pixel in row.chunks_exact_mut(4) {
-        // By whole pixels, which the compiler does many at a time.
-        let opaque = u32::from_le_bytes([pixel[0], pixel[1], pixel[2], pixel[3]]) | 0xff00_0000;
-        pixel.copy_from_slice(&opaque.to_le_bytes());
+    /// Brings the picture before up to date where it is behind.
+    fn catch_up(&mut self) {
+        let grid = self.picture.size().grid();
+        for (tile, behind) in (0..).zip(&mut self.behind) {
+            if std::mem::take(behind) {
+                self.before.copy_from(self.picture.raw(), grid.rect(tile));
+            }
+        }
+    }
+
+    /// Where the tile at `rect` differs once the copy is done in the picture before.
+    fn left_by(&self, copy: CopyRect, rect: Rect) -> Option<Area> {
+        let part = rect.intersection(copy.to);
+        let origin = copy.origin(rect);
+        let row_bytes = usize::from(rect.width) * 4;
+        let mut moved = [0; TILE_BYTES];
+        for y in 0..usize::from(rect.height) {
+            let row = &mut moved[y * row_bytes..][..row_bytes];
+            row.copy_from_slice(self.before.row(rect, y));
+            let at = usize::from(rect.y) + y;
+            if !part.is_empty() && part.rows().contains(&at) {
+                let from = self.before.row(origin, at - usize::from(part.y));
+                row[usize::from(part.x - rect.x) * 4..][..from.len()].copy_from_slice(from);
+            }
+        }
+        let moved = |y: usize| &moved[y * row_bytes..][..row_bytes];
+        difference(rect, moved, |y| self.picture.raw().row(rect, y))
     }
 }
+
+#[cfg(test)]
+mod tests;

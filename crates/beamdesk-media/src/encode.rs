@@ -15,7 +15,7 @@ use crate::geometry::PictureSize;
 use crate::picture::Picture;
 use crate::update::Update;
 
-pub use tiles::{TileEncoder, TileSize};
+pub use tiles::{Progress, TileEncoder, TileSize};
 
 /// Packed over unpacked size, before anything was packed: ordinary content does better.
 const ORDINARY_RATIO: f32 = 0.5;

@@ -30,7 +30,7 @@ mod x11;
 
 pub use cursor::CursorImage;
 pub use decode::{DecodeError, Decoder, Shown};
-pub use encode::{Encoder, FrameHead, Portion, TileEncoder, TileSize};
+pub use encode::{Encoder, FrameHead, Portion, Progress, TileEncoder, TileSize};
 pub use error::CaptureError;
 pub use geometry::{Area, PictureSize, Rect, TileGrid};
 pub use input::{InputSink, LAYOUTS, Recorded, Recorder, X11Input, evdev_of};

@@ -3,7 +3,7 @@
 use xxhash_rust::xxh64::Xxh64;
 
 use crate::geometry::PictureSize;
-use crate::pixels::{Pixels, hash_swapped};
+use crate::pixels::Pixels;
 
 /// The newest picture of a source: rows of blue, green, red, 255, and the hash of each tile.
 #[derive(Debug, Clone)]
@@ -69,13 +69,9 @@ impl Picture {
         &self.pixels
     }
 
-    /// Replaces a tile by rows without gaps, at most a tile's worth.
-    pub(crate) fn put(&mut self, tile: u16, rows: &[u8]) {
-        let rect = self.size().grid().rect(tile);
-        for (y, row) in rows.chunks_exact(usize::from(rect.width) * 4).enumerate() {
-            self.pixels.row_mut(rect, y).copy_from_slice(row);
-        }
-        self.hashes[usize::from(tile)] = hash_swapped(rows);
+    /// To be changed in step.
+    pub(crate) fn pixels_and_hashes(&mut self) -> (&mut Pixels, &mut [u64]) {
+        (&mut self.pixels, &mut self.hashes)
     }
 
     fn rehash_all(&mut self) {

@@ -127,6 +127,16 @@ pub(crate) fn difference<'a, 'b>(
     let height = usize::from(rect.height);
     let top = (0..height).find(|&y| a(y) != b(y))?;
     let bottom = (top..height).rev().find(|&y| a(y) != b(y)).unwrap_or(top);
+    Some(around(rect, (top, bottom), a, b))
+}
+
+/// The same where the first and the last row that differs are known.
+pub(crate) fn around<'a, 'b>(
+    rect: Rect,
+    (top, bottom): (usize, usize),
+    a: impl Fn(usize) -> &'a [u8],
+    b: impl Fn(usize) -> &'b [u8],
+) -> Area {
     let (mut left, mut right) = (usize::from(rect.width), 0);
     for y in top..=bottom {
         let (a, b) = (a(y), b(y));
@@ -134,12 +144,7 @@ pub(crate) fn difference<'a, 'b>(
         right += last_difference(&a[right * 4..], &b[right * 4..]).map_or(0, |at| at + 1);
     }
     let byte = |pixels: usize| u8::try_from(pixels).expect("within a tile");
-    Some(Area {
-        x: byte(left),
-        y: byte(top),
-        width: byte(right - left),
-        height: byte(bottom - top + 1),
-    })
+    Area { x: byte(left), y: byte(top), width: byte(right - left), height: byte(bottom - top + 1) }
 }
 
 /// Index of the first pixel that differs.

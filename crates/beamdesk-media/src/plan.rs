@@ -11,6 +11,7 @@
 //! Each tile has its own clock, so that something that never rests delays nothing else. The
 //! planner knows no pixels: it is told what changed, and asks [`Tiles`].
 
+mod ahead;
 mod costs;
 mod groups;
 mod region;
@@ -20,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use beamdesk_proto::control::Quality;
 
-use crate::geometry::{PictureSize, Rect, TileGrid};
+use crate::geometry::{Area, PictureSize, Rect, TileGrid};
 use crate::update::Update;
 use costs::Costs;
 use region::Region;
@@ -73,9 +74,12 @@ pub struct Means {
     pub video_bytes: usize,
 }
 
-/// What to send now, in this order: fresh tiles and refined ones as one frame, then the video.
+/// What to send now, in this order: small changes as a frame of their own, fresh tiles and refined
+/// ones as one frame, then the video.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
+    /// Small changes apart from the large ones, which would hold them up.
+    pub ahead: Vec<u16>,
     pub fresh: Vec<u16>,
     pub refine: Vec<u16>,
     pub refine_bytes: usize,
@@ -84,7 +88,8 @@ pub struct Plan {
 
 impl Plan {
     pub fn is_empty(&self) -> bool {
-        self.fresh.is_empty() && self.refine.is_empty() && self.shot.is_none()
+        let has_tiles = [&self.ahead, &self.fresh, &self.refine].iter().any(|is| !is.is_empty());
+        !has_tiles && self.shot.is_none()
     }
 }
 
@@ -109,6 +114,8 @@ pub enum Look {
 struct Tile {
     /// `None`: not since the viewer came.
     changed: Option<Instant>,
+    /// What changed in it then.
+    area: Option<Area>,
     /// Changes that followed each other quickly.
     streak: u8,
     /// Moves, and is shown by video.
@@ -133,6 +140,8 @@ pub struct Planner {
     marks: Vec<Rect>,
     pointer: Option<(u16, u16)>,
     is_pressed: bool,
+    /// Something is copied in the next frame: what belongs to it must not come in another one.
+    has_copy: bool,
     /// What was scrolled last, and when.
     scrolled: Option<(Rect, Instant)>,
     /// Time between two changes of the source.
@@ -165,6 +174,7 @@ impl Planner {
             marks: Vec::new(),
             pointer: None,
             is_pressed: false,
+            has_copy: false,
             scrolled: None,
             interval: INTERVAL_MIN,
             noted: None,
@@ -211,9 +221,10 @@ impl Planner {
 
     /// Takes note of what a capture changed.
     pub fn note(&mut self, update: &Update, now: Instant) {
-        for &(tile, _) in &update.areas {
-            self.changed(tile, now);
+        for &(tile, area) in &update.areas {
+            self.changed(tile, area, now);
         }
+        self.has_copy |= update.copy.is_some();
         if let Some(copy) = update.copy {
             // Some few rows that happen to be equal make no scroll of what moves otherwise.
             if update.areas.len() * 2 <= self.grid.touched(copy.to).count() {
@@ -222,7 +233,7 @@ impl Planner {
             // What was scrolled is copied, unless it is not there to be copied.
             for tile in self.grid.touched(copy.to) {
                 if self.tiles[usize::from(tile)].is_lossy {
-                    self.changed(tile, now);
+                    self.changed(tile, self.grid.area(tile), now);
                 }
             }
         }
@@ -238,17 +249,28 @@ impl Planner {
         self.is_waiting = false;
     }
 
-    fn changed(&mut self, tile: u16, now: Instant) {
+    fn changed(&mut self, tile: u16, area: Area, now: Instant) {
         let Some(tile) = self.tiles.get_mut(usize::from(tile)) else { return };
         let goes_on = tile.changed.is_some_and(|at| now.saturating_duration_since(at) < STREAK_GAP);
         tile.streak = if goes_on { tile.streak.saturating_add(1) } else { 1 };
         tile.changed = Some(now);
+        tile.area = Some(area);
         tile.is_stale = true;
+    }
+
+    /// Of tiles that changed just now, those that may go ahead of a frame in the making.
+    pub fn ahead_of(&self, tiles: impl Iterator<Item = u16>) -> Vec<u16> {
+        let may = |tile: &u16| {
+            let state = self.tiles.get(usize::from(*tile));
+            state.is_some_and(|state| !state.is_flying && !state.is_video && !state.is_lossy)
+        };
+        tiles.filter(may).collect()
     }
 
     /// A tiles frame went out. `raw`: its operations and pixels before they were packed.
     pub fn sent_tiles(&mut self, frame: u32, tiles: usize, raw: usize) {
         self.costs.sent_tiles(frame, tiles, raw);
+        self.has_copy = false;
     }
 
     /// The shot of the last plan is in the encoder's work.

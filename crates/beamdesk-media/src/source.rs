@@ -44,6 +44,16 @@ pub trait FrameSource: Send {
     /// Takes in what changed since the last call; `None` if nothing did.
     fn capture(&mut self) -> Result<Option<Update>, CaptureError>;
 
+    /// Takes in what changed lately if that is little: at most so many tiles, none of them `taken`,
+    /// and nothing scrolled. Anything else is left for [`Self::capture`].
+    fn glance(
+        &mut self,
+        _tiles_max: usize,
+        _taken: &dyn Fn(u16) -> bool,
+    ) -> Result<Option<Update>, CaptureError> {
+        Ok(None)
+    }
+
     /// Makes the next capture compare the whole picture, whatever the display says has changed.
     fn sweep(&mut self);
 

@@ -47,6 +47,8 @@ pub struct X11Source {
     region: u32,
     waker: Waker,
     is_damaged: bool,
+    /// What was drawn and not looked at, for it was too much for a glance.
+    drawn: Vec<Rect>,
     is_cursor_new: bool,
     is_resized: bool,
     is_muted: bool,
@@ -81,6 +83,7 @@ impl X11Source {
             region,
             waker: Waker::new()?,
             is_damaged: true,
+            drawn: Vec::new(),
             is_cursor_new: true,
             is_resized: false,
             is_muted: false,
@@ -116,6 +119,7 @@ impl X11Source {
     fn start_anew(&mut self) -> Result<(), CaptureError> {
         self.detector = Detector::new(self.screen.size());
         self.next_sweep = None;
+        self.drawn.clear();
         if let Some(segment) = self.segment.take() {
             self.connection.shm_detach(segment.id())?;
         }
@@ -247,7 +251,10 @@ impl FrameSource for X11Source {
         }
         let now = poll::now();
         let sweeps = self.sweep_is_due(now);
-        let drawn = if self.is_damaged { self.damaged()? } else { Vec::new() };
+        let mut drawn = std::mem::take(&mut self.drawn);
+        if self.is_damaged {
+            drawn.extend(self.damaged()?);
+        }
         let drawn = if sweeps { vec![self.size().rect()] } else { drawn };
         let blocks = Blocks::around(self.size().grid(), &drawn);
         if blocks.is_empty() {
@@ -264,6 +271,32 @@ impl FrameSource for X11Source {
         }
         let Some(segment) = &self.segment else { return Ok(None) };
         Ok(self.detector.take_in(blocks.tiles(), |rect, y, row| {
+            segment.read(blocks.offset(rect, y), row);
+        }))
+    }
+
+    fn glance(
+        &mut self,
+        tiles_max: usize,
+        taken: &dyn Fn(u16) -> bool,
+    ) -> Result<Option<Update>, CaptureError> {
+        if !self.drawn.is_empty() {
+            return Ok(None);
+        }
+        self.listen()?;
+        if self.is_resized || !self.is_damaged {
+            return Ok(None);
+        }
+        let drawn = self.damaged()?;
+        let blocks = Blocks::around(self.size().grid(), &drawn);
+        let is_little = blocks.tiles().count() <= tiles_max && !blocks.tiles().any(taken);
+        if !is_little || !self.fetch(&blocks)? {
+            self.drawn = drawn;
+            self.is_damaged = true;
+            return Ok(None);
+        }
+        let Some(segment) = &self.segment else { return Ok(None) };
+        Ok(self.detector.take_in_still(blocks.tiles(), |rect, y, row| {
             segment.read(blocks.offset(rect, y), row);
         }))
     }

@@ -93,6 +93,8 @@ pub(crate) struct Flow {
     slices: Lane,
     /// A video frame was begun and has not been sent.
     video_begun: bool,
+    /// Nothing moves as video any more: what rests may have all of the line.
+    video_rests: bool,
     line: Line,
     target: Target,
     network_limits: Option<Instant>,
@@ -148,6 +150,7 @@ impl Flow {
             video: Lane::new(FRAME_TIME / 2),
             slices: Lane::new(FRAME_TIME),
             video_begun: false,
+            video_rests: false,
             line: Line::default(),
             target: Target::new(),
             network_limits: None,
@@ -166,7 +169,7 @@ impl Flow {
             return Some(PROBE_BYTES);
         }
         // A video frame finds room behind it.
-        let video = if self.target.is_live(now) { self.video_target(now) } else { 0 };
+        let video = if self.has_video(now) { self.video_target(now) } else { 0 };
         let room = self.room().saturating_sub(video).max(FRAME_BYTES_MIN);
         Some(room.min(self.frame_bytes_max()))
     }
@@ -174,7 +177,7 @@ impl Flow {
     /// The same for what can wait: beside video it leaves most of the line to that.
     pub(crate) fn refine_budget(&self, now: Instant) -> Option<usize> {
         let budget = self.budget(now)?;
-        if !self.target.is_live(now) {
+        if !self.has_video(now) {
             return Some(budget);
         }
         let most = (self.bytes_max() / REFINE_PART).max(FRAME_BYTES_MIN);
@@ -191,7 +194,7 @@ impl Flow {
         if is_none {
             return None;
         }
-        let part = if self.target.is_live(now) { REFINE_PART } else { SLICE_PART };
+        let part = if self.has_video(now) { REFINE_PART } else { SLICE_PART };
         let most = (self.bytes_max() / part).max(FRAME_BYTES_MIN);
         let room = most.saturating_sub(self.bytes_of(Kind::Slice)).min(self.room());
         (room >= FRAME_BYTES_MIN).then_some(room)
@@ -226,6 +229,7 @@ impl Flow {
     /// A video frame goes to its encoder.
     pub(crate) fn video_started(&mut self, now: Instant) {
         self.video_begun = true;
+        self.video_rests = false;
         self.target.begin(self.line.rate(), now);
         let interval = self.video.interval();
         self.video.pace.spend(now, interval);
@@ -234,6 +238,11 @@ impl Flow {
     /// Nothing came of the video frame that was begun.
     pub(crate) fn video_dropped(&mut self) {
         self.video_begun = false;
+    }
+
+    /// Nothing moves as video until the next such frame is begun.
+    pub(crate) fn video_rests(&mut self) {
+        self.video_rests = true;
     }
 
     pub(crate) fn sent(&mut self, kind: Kind, bytes: usize, tiles: usize, now: Instant) {
@@ -388,6 +397,11 @@ impl Flow {
             .unwrap_or(FRAMES_MAX)
             .saturating_add(more)
             .clamp(FRAMES_MIN, FRAMES_MAX)
+    }
+
+    /// Whether the line must keep room for a next video frame.
+    fn has_video(&self, now: Instant) -> bool {
+        !self.video_rests && self.target.is_live(now)
     }
 
     /// What tiles leave of the line's rate.

@@ -140,7 +140,8 @@ impl AgentSession {
     }
 
     /// The same for what can wait, as making exact what rests while something else moves. `None`
-    /// though there is a [`Self::budget`]: only an acknowledgement or the end of motion changes it.
+    /// though there is a [`Self::budget`]: only an acknowledgement or the end of motion changes it,
+    /// see [`Self::video_rests`].
     pub fn refine_budget(&self, now: Instant) -> Option<usize> {
         if self.is_awake() { self.flow.refine_budget(now) } else { None }
     }
@@ -188,6 +189,12 @@ impl AgentSession {
     /// The video frame that was started came to nothing.
     pub fn video_dropped(&mut self) {
         self.flow.video_dropped();
+    }
+
+    /// What moved as video rests: until the next video frame is started, nothing need be kept free
+    /// for one, and [`Self::refine_budget`] gives what there is.
+    pub fn video_rests(&mut self) {
+        self.flow.video_rests();
     }
 
     /// Bytes that video frames should have, whether or not one may begin.

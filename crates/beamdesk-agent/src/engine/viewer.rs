@@ -6,8 +6,7 @@ use std::{
 };
 
 use beamdesk_media::{
-    Encoder as _, Encoders, FrameHead, LAYOUTS, Means, Picture, PictureSize, Plan, Planner,
-    Portion, Rect, Shot, TileCost, TileEncoder, Tiles, Update, VideoState, Waker,
+    Encoder as _, Encoders, LAYOUTS, PictureSize, Planner, Rect, TileEncoder, Update, Waker,
 };
 use beamdesk_proto::{
     AgentSession, EncodedFrame, Event, ProtocolError,
@@ -20,6 +19,7 @@ use tokio::sync::mpsc;
 use crate::local::Outbox;
 
 use super::{
+    frame::Making,
     gauge::Gauge,
     video::{self, Finished, Outcome, Video},
 };
@@ -34,11 +34,13 @@ const MAKES_WAY: Duration = Duration::from_millis(250);
 
 pub(super) struct Viewer {
     pub(super) session: AgentSession,
-    encoder: TileEncoder,
-    planner: Planner,
-    video: Video,
-    gauge: Gauge,
-    size: PictureSize,
+    pub(super) encoder: TileEncoder,
+    pub(super) planner: Planner,
+    pub(super) video: Video,
+    pub(super) gauge: Gauge,
+    pub(super) size: PictureSize,
+    /// The frame in the making; within one turn only.
+    pub(super) making: Option<Making>,
     messages: mpsc::Sender<Bytes>,
     /// Number of the last frame, of whatever kind.
     frame: u32,
@@ -57,8 +59,8 @@ pub(super) struct Viewer {
     pub(super) outbox: Outbox,
     pub(super) told_marks: Vec<Region>,
     /// Messages of one frame, kept for their allocation.
-    parts: Vec<Bytes>,
-    clock: fn() -> Instant,
+    pub(super) parts: Vec<Bytes>,
+    pub(super) clock: fn() -> Instant,
 }
 
 /// What viewers have in common.
@@ -79,6 +81,7 @@ impl Viewer {
             video: Video::new(encoders, waker),
             gauge: Gauge::default(),
             size,
+            making: None,
             messages,
             frame: 0,
             greeted: false,
@@ -275,86 +278,6 @@ impl Viewer {
         self.session.video_dropped();
     }
 
-    /// Sends what the planner picks of the picture: tiles first, then a picture for the video.
-    pub(super) fn send_frame(&mut self, picture: &Picture, captured: Duration, now: Instant) {
-        if picture.size() != self.size || !self.has_room(now) {
-            return;
-        }
-        let captured_us = u64::try_from(captured.as_micros()).unwrap_or(u64::MAX);
-        let video_bytes = self.session.video_budget(now);
-        let means = Means {
-            now,
-            bytes: self.session.budget(now),
-            line: self.session.line_rate(),
-            video: match video_bytes {
-                _ if !self.video.is_possible() => VideoState::Off,
-                Some(_) if self.video.is_idle() => VideoState::Ready,
-                Some(_) | None => VideoState::Busy,
-            },
-            video_bytes: self.session.video_target(now),
-        };
-        let seen = &mut Look { encoder: &mut self.encoder, picture, clock: self.clock };
-        let plan = self.planner.plan(&means, seen);
-        if let Some(bytes) = means.bytes {
-            self.send_tiles(picture, &plan, (bytes, captured_us), now);
-        }
-        if let Some(shot) = plan.shot {
-            self.start_video(picture, shot, (means.video_bytes, captured_us), now);
-        } else if self.planner.video_tiles() == 0 && self.video.is_idle() {
-            self.video.rest();
-        }
-    }
-
-    fn send_tiles(
-        &mut self,
-        picture: &Picture,
-        plan: &Plan,
-        (bytes, captured_us): (usize, u64),
-        now: Instant,
-    ) {
-        if !self.encoder.has_work() {
-            return;
-        }
-        // On a thin line refinement must leave room for the video.
-        let refine = self.session.refine_budget(now).map_or(0, |room| room.min(plan.refine_bytes));
-        let portions = [
-            Portion { tiles: &plan.fresh, bytes },
-            Portion { tiles: if refine > 0 { &plan.refine } else { &[] }, bytes: refine },
-        ];
-        let head = FrameHead { frame: self.frame.wrapping_add(1), captured_us };
-        let mut messages = std::mem::take(&mut self.parts);
-        let before = (self.clock)();
-        let encoded = self.encoder.encode(picture, head, &portions, &mut messages);
-        let took = (self.clock)().saturating_duration_since(before);
-        for message in messages.drain(..) {
-            self.send(message);
-        }
-        self.parts = messages;
-        if let Some(encoded) = encoded {
-            self.next_frame();
-            self.planner.sent_tiles(encoded.frame, encoded.tiles.len(), self.encoder.last_raw());
-            self.gauge.encoded_tiles(took);
-            self.session.sent(encoded, now);
-        }
-    }
-
-    fn start_video(
-        &mut self,
-        picture: &Picture,
-        shot: Shot,
-        (bytes, captured_us): (usize, u64),
-        now: Instant,
-    ) {
-        self.planner.submitted(&shot);
-        self.encoder.spoil(&shot.tiles);
-        let look = self.planner.look();
-        if self.video.submit(picture, shot, (look, bytes, captured_us), now) {
-            self.session.video_started(now);
-        } else {
-            self.planner.lost_video();
-        }
-    }
-
     /// The number of the next frame to go out.
     pub(super) fn next_frame(&mut self) -> u32 {
         self.frame = self.frame.wrapping_add(1);
@@ -410,30 +333,6 @@ impl Viewer {
         if self.messages.try_send(message).is_err() {
             self.lost = true;
         }
-    }
-}
-
-/// What the planner sees of the tiles.
-struct Look<'a> {
-    encoder: &'a mut TileEncoder,
-    picture: &'a Picture,
-    clock: fn() -> Instant,
-}
-
-impl Tiles for Look<'_> {
-    fn is_dirty(&self, tile: u16) -> bool {
-        self.encoder.is_dirty(tile)
-    }
-
-    fn is_kept(&self, tile: u16) -> bool {
-        self.encoder.is_kept(self.picture, tile)
-    }
-
-    fn cost(&mut self, tile: u16) -> TileCost {
-        let before = (self.clock)();
-        let size = self.encoder.size_of(self.picture, tile);
-        let encode = (self.clock)().saturating_duration_since(before);
-        TileCost { raw: size.raw, bytes: size.packed, encode }
     }
 }
 

@@ -5,8 +5,10 @@
     reason = "helpers of tests fail by panicking, as tests do"
 )]
 
+mod ahead;
 mod desktop;
 mod engine;
+mod line;
 mod local;
 mod pki;
 mod rig;

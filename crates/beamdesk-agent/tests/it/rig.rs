@@ -8,12 +8,16 @@ use std::{
 
 use beamdesk_agent::{AgentError, engine, link};
 use beamdesk_media::{
-    CaptureError, Encoders, EncodersConfig, InputSink, PictureSize, Rect, Stepper, TestPattern,
+    CaptureError, Encoders, EncodersConfig, FrameSource, InputSink, PictureSize, Rect, Stepper,
+    TestPattern,
 };
 use tokio::io::DuplexStream;
 use tokio_util::task::TaskTracker;
 
-use crate::viewer::DEADLINE;
+use crate::{
+    line::{Line, Meter},
+    viewer::DEADLINE,
+};
 
 /// What a pipe holds: as little as a slow line.
 const PIPE_BYTES: usize = 64 << 10;
@@ -39,7 +43,8 @@ pub(crate) enum Input {
 impl Rig {
     pub(crate) fn start(width: u16, height: u16) -> Self {
         let pattern = TestPattern::new(PictureSize::new(width, height).unwrap()).unwrap();
-        Self::show(pattern, Encoders::none())
+        let stepper = pattern.stepper();
+        Self::show(Box::new(pattern), stepper, Encoders::none())
     }
 
     /// A desktop of 640×512 with a movie in it, and a real encoder.
@@ -47,15 +52,15 @@ impl Rig {
         let place = Rect { x: 70, y: 60, width: 450, height: 330 };
         let pattern = TestPattern::new(PictureSize::new(640, 512).unwrap()).unwrap();
         let pattern = pattern.every(Duration::from_millis(12)).movie(place);
-        Self::show(pattern, Encoders::probe(EncodersConfig::default()))
+        let stepper = pattern.stepper();
+        let encoders = Encoders::probe(EncodersConfig::default());
+        Self::show(Box::new(pattern), stepper, encoders)
     }
 
-    fn show(pattern: TestPattern, encoders: Encoders) -> Self {
-        let stepper = pattern.stepper();
+    pub(crate) fn show(source: Box<dyn FrameSource>, stepper: Stepper, encoders: Encoders) -> Self {
         let (told, inputs) = mpsc::channel();
         let (engine, thread) =
-            engine::start(Box::new(pattern), Box::new(Sink(told)), Arc::new(encoders), now)
-                .unwrap();
+            engine::start(source, Box::new(Sink(told)), Arc::new(encoders), now).unwrap();
         Self { engine, stepper, inputs, links: TaskTracker::new(), thread }
     }
 
@@ -65,6 +70,11 @@ impl Rig {
         let engine = self.engine.clone();
         self.links.spawn(async move { link::serve(theirs, &engine).await });
         ours
+    }
+
+    /// The same, over a line.
+    pub(crate) fn connect_over(&self, line: Line) -> (DuplexStream, Meter) {
+        line.from(self.connect(), &self.links)
     }
 
     /// The next input that came through, of those that `wanted` picks.

@@ -1,10 +1,13 @@
 //! Motion as video, rest as exact tiles: what an engine with an encoder promises.
 
+use std::time::Duration;
+
 use beamdesk_proto::control::{AgentMessage, Quality, Status, VideoCodec, ViewerMessage};
 use tokio::io::DuplexStream;
 
 use crate::{
-    rig::Rig,
+    line::Line,
+    rig::{Rig, now},
     viewer::{Seen, Viewer},
 };
 
@@ -115,6 +118,55 @@ async fn a_stalled_viewer_and_a_slow_one_do_not_hold_up_a_third() {
     // The slow one goes on reading meanwhile.
     tokio::join!(both, slow.until_exact());
     drop((stalled, slow, quick));
+    rig.end().await;
+}
+
+/// What it takes of its own time must not hold up the line's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stalled_viewer_and_one_on_a_thin_line_do_not_hold_up_a_third() {
+    // 4 Mbit/s. Unpaced, the movie would stand in line for seconds; paced, for 50 ms, and for some
+    // hundreds where the machine is so busy that the line is taken for better than it is.
+    const RATE: u32 = 500_000;
+    const LONGEST_WAIT: Duration = Duration::from_secs(1);
+    let rig = Rig::start_movie();
+    let mut stalled = watcher(&rig, &[VideoCodec::H264], Quality::Automatic).await;
+    stalled.acknowledges = false;
+    let (stream, meter) = rig.connect_over(Line { rate: RATE, way: Duration::from_millis(60) });
+    let decodes = vec![VideoCodec::H264];
+    let mut thin = Viewer::greet_with(stream, (640, 512), decodes, Quality::Automatic).await;
+    let mut quick = watcher(&rig, &[VideoCodec::H264], Quality::Automatic).await;
+    // The first picture goes out before anything is known about the line.
+    tokio::join!(until_videos(&mut quick, 5), until_videos(&mut thin, 5));
+    meter.take();
+    let before = (quick.bytes, quick.videos, thin.videos);
+    let quickly = async {
+        until_videos(&mut quick, before.1 + 60).await;
+        let moved = meter.take();
+        rig.stepper.end_movie();
+        quick.until_exact().await;
+        (quick.bytes - before.0, moved, now())
+    };
+    let slowly = async {
+        thin.until_exact().await;
+        now()
+    };
+    let ((quick_bytes, moved, quick_exact), thin_exact) = tokio::join!(quickly, slowly);
+    eprintln!(
+        "quick: {} videos, {quick_bytes} bytes; thin: {} videos, {moved:?}, exact {:?} later",
+        quick.videos - before.1,
+        thin.videos - before.2,
+        thin_exact.saturating_duration_since(quick_exact),
+    );
+    assert!(quick_exact < thin_exact, "who has the wider line is exact first");
+    assert!(quick_bytes > 2 * moved.bytes, "{quick_bytes} next to {}", moved.bytes);
+    assert!(moved.longest_wait < LONGEST_WAIT, "{:?}", moved.longest_wait);
+    assert!(thin.videos - before.2 >= 5, "{} pictures of the movie", thin.videos - before.2);
+    // All that was kept for who read nothing, at once: it closes its side, and reads on.
+    stalled.write(b"\xff\x00\x00\x00\x00\x00\x00\x00").await;
+    stalled.until_end().await;
+    assert!(stalled.frames + stalled.videos <= 8, "{} frames", stalled.frames + stalled.videos);
+    assert!(stalled.bytes <= 1 << 20, "{} bytes", stalled.bytes);
+    drop((stalled, thin, quick));
     rig.end().await;
 }
 

@@ -8,6 +8,7 @@ mod desk;
 mod figures;
 mod stills;
 mod video;
+mod whole;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -35,6 +36,7 @@ fn main() -> anyhow::Result<()> {
         _ => bail!("usage: bench [--json FILE]"),
     };
     let mut figures = Figures::default();
+    whole::measure(&mut figures)?;
     let desk = Desk::start(WIDTH, HEIGHT).context("starting Xvfb")?;
     let mut source = X11Source::connect(desk.display())?;
 
@@ -178,7 +180,7 @@ fn scrolling(desk: &Desk, source: &mut X11Source, figures: &mut Figures) -> anyh
     Ok(())
 }
 
-fn next_update(source: &mut X11Source) -> anyhow::Result<Update> {
+pub(crate) fn next_update(source: &mut X11Source) -> anyhow::Result<Update> {
     let deadline = now() + Duration::from_secs(10);
     loop {
         match source.wait(Some(deadline))? {

@@ -60,6 +60,15 @@ const NEW_TILE: TileState = TileState {
     changed: None,
 };
 
+/// How far a frame in the making has come.
+#[derive(Debug, Default)]
+pub struct Progress {
+    portion: usize,
+    tile: usize,
+    /// Where the portion ends; `None`: not begun.
+    end: Option<usize>,
+}
+
 /// Encodes for one viewer. It holds a replica of the viewer's picture: whatever updates say, what
 /// is sent is the difference between the replica and the source, so that after a frame without
 /// anything left both are equal, bit by bit.
@@ -74,10 +83,16 @@ pub struct TileEncoder {
     copies: Vec<CopyRect>,
     cache: TileCache,
     packer: Packer,
+    /// For a frame that goes ahead of one in the making; `None` until there was one.
+    ahead: Option<Packer>,
+    /// The frame in the making scrolls.
+    has_copies: bool,
     /// What is put aside at the viewer with the next frame, before anything else in it.
     saves: Vec<(u16, u16)>,
     /// The last frame said that more will come.
     owes_rest: bool,
+    /// Of the last frame, before it was packed.
+    raw: usize,
 }
 
 impl TileEncoder {
@@ -91,8 +106,11 @@ impl TileEncoder {
             copies: Vec::new(),
             cache: TileCache::new(cache_slots),
             packer: Packer::new(),
+            ahead: None,
+            has_copies: false,
             saves: Vec::new(),
             owes_rest: false,
+            raw: 0,
         };
         encoder.restart(size);
         encoder
@@ -146,7 +164,7 @@ impl TileEncoder {
 
     /// Bytes of operations and pixels of the last frame before they were packed.
     pub fn last_raw(&self) -> usize {
-        self.packer.raw()
+        self.raw
     }
 
     /// Remembers to put aside what the tile showed, if that had rested: video will paint over it.
@@ -194,6 +212,7 @@ impl TileEncoder {
             state.is_touched = true;
             state.has_rested = false;
         }
+        self.has_copies = true;
         self.held.move_within(copy);
         self.packer.step(budget, |ops, _| {
             ops.push(op::COPY);
@@ -204,8 +223,8 @@ impl TileEncoder {
         });
     }
 
-    /// Makes the viewer's tile equal to the picture's.
-    fn write_tile(&mut self, picture: &Picture, tile: u16, budget: usize) {
+    /// Makes the viewer's tile equal to the picture's, with or without what it has put aside.
+    fn write_tile(&mut self, picture: &Picture, tile: u16, budget: usize, keeps: bool) {
         let rect = self.grid.rect(tile);
         let whole = self.grid.area(tile);
         let TileState { is_unknown, has_rested, .. } = *self.state(tile);
@@ -214,13 +233,14 @@ impl TileEncoder {
         let Some(area) = area else { return };
 
         let is_large = area.pixels() >= whole.pixels() / KEEP_PART;
-        let save = if has_rested && is_large && !is_unknown && !is_plain(&self.held, rect) {
+        let is_kept = keeps && has_rested && is_large && !is_unknown;
+        let save = if is_kept && !is_plain(&self.held, rect) {
             let hash = self.held.hash_swapped(rect);
             self.cache.keep(&self.held, rect, hash)
         } else {
             None
         };
-        let load = if area.pixels() >= LOAD_PIXELS_MIN {
+        let load = if keeps && area.pixels() >= LOAD_PIXELS_MIN {
             self.cache.find(picture.raw(), rect, picture.tile_hash(tile))
         } else {
             None
@@ -267,6 +287,104 @@ impl TileEncoder {
         }
         touched
     }
+
+    /// Begins a frame. Until it is finished, its tiles must stay in the picture as they are.
+    pub fn begin(&mut self, head: FrameHead, portions: &[Portion<'_>]) -> Progress {
+        self.packer.start(head);
+        self.has_copies = false;
+        let all = portions.iter().fold(0, |sum: usize, part| sum.saturating_add(part.bytes));
+        self.write_saves(all);
+        self.write_copies(all);
+        Progress::default()
+    }
+
+    /// Goes on with the frame, by so many tiles. `false`: all that it may carry is in it.
+    pub fn go_on(
+        &mut self,
+        picture: &Picture,
+        portions: &[Portion<'_>],
+        progress: &mut Progress,
+        tiles_max: usize,
+    ) -> bool {
+        let mut left = tiles_max;
+        while let Some(portion) = portions.get(progress.portion) {
+            let end = self.packer.bytes().saturating_add(portion.bytes);
+            let end = *progress.end.get_or_insert(end);
+            for &tile in portion.tiles.get(progress.tile..).unwrap_or_default() {
+                // At least one tile, or a small budget would stop the stream.
+                if !self.packer.is_empty() && self.packer.bytes() >= end {
+                    break;
+                }
+                if left == 0 {
+                    return true;
+                }
+                progress.tile += 1;
+                if self.is_dirty(tile) {
+                    left -= 1;
+                    self.write_tile(picture, tile, end, true);
+                }
+            }
+            *progress = Progress { portion: progress.portion + 1, ..Progress::default() };
+        }
+        false
+    }
+
+    /// Ends the frame, as [`Encoder::encode`] does.
+    pub fn finish(
+        &mut self,
+        picture: &Picture,
+        head: FrameHead,
+        out: &mut Vec<Bytes>,
+    ) -> Option<EncodedFrame> {
+        self.has_copies = false;
+        let is_complete = self.dirty == 0;
+        // Tiles that are owed may have become right by themselves: the viewer still must hear it.
+        if self.packer.is_empty() && !(self.owes_rest && is_complete) {
+            return None;
+        }
+        self.owes_rest = !is_complete;
+        let bytes = self.packer.finish(out);
+        self.raw = self.packer.raw();
+        let (tiles, lossy) = (self.touched(picture), Vec::new());
+        Some(EncodedFrame { frame: head.frame, bytes, tiles, lossy, complete: is_complete })
+    }
+
+    /// A frame of its own, to be sent before the one in the making: of these tiles those that have
+    /// no part in that. `None`: none of them.
+    pub fn encode_ahead(
+        &mut self,
+        picture: &Picture,
+        head: FrameHead,
+        tiles: &[u16],
+        out: &mut Vec<Bytes>,
+    ) -> Option<EncodedFrame> {
+        // What is scrolled comes from where the viewer has it now.
+        if self.has_copies || picture.size() != self.held.size() {
+            return None;
+        }
+        let is_free = |tile: &u16| {
+            self.tiles.get(usize::from(*tile)).is_some_and(|state| {
+                // What is to be put aside of an unknown tile must be as it was.
+                state.is_dirty && !state.is_touched && !state.is_unknown
+            })
+        };
+        let tiles: Vec<u16> = tiles.iter().copied().filter(is_free).collect();
+        let packer = self.ahead.take().unwrap_or_else(Packer::new);
+        let making = std::mem::replace(&mut self.packer, packer);
+        self.packer.start(head);
+        for &tile in &tiles {
+            // Saved and loaded would be out of step with the frame in the making.
+            self.write_tile(picture, tile, usize::MAX, false);
+        }
+        let bytes = if self.packer.is_empty() { None } else { Some(self.packer.finish(out)) };
+        self.raw = self.packer.raw();
+        self.ahead = Some(std::mem::replace(&mut self.packer, making));
+        let sent =
+            tiles.into_iter().filter(|&tile| std::mem::take(&mut self.state(tile).is_touched));
+        let tiles = sent.map(|tile| (tile, picture.tile_hash(tile))).collect();
+        let frame = head.frame;
+        bytes.map(|bytes| EncodedFrame { frame, bytes, tiles, lossy: Vec::new(), complete: false })
+    }
 }
 
 impl Encoder for TileEncoder {
@@ -296,31 +414,9 @@ impl Encoder for TileEncoder {
         if picture.size() != self.held.size() {
             return None;
         }
-        self.packer.start(head);
-        let all = portions.iter().fold(0, |sum: usize, part| sum.saturating_add(part.bytes));
-        self.write_saves(all);
-        self.write_copies(all);
-        for portion in portions {
-            let end = self.packer.bytes().saturating_add(portion.bytes);
-            for &tile in portion.tiles {
-                // At least one tile, or a small budget would stop the stream.
-                if !self.packer.is_empty() && self.packer.bytes() >= end {
-                    break;
-                }
-                if self.is_dirty(tile) {
-                    self.write_tile(picture, tile, end);
-                }
-            }
-        }
-        let is_complete = self.dirty == 0;
-        // Tiles that are owed may have become right by themselves: the viewer still must hear it.
-        if self.packer.is_empty() && !(self.owes_rest && is_complete) {
-            return None;
-        }
-        self.owes_rest = !is_complete;
-        let bytes = self.packer.finish(out);
-        let (tiles, lossy) = (self.touched(picture), Vec::new());
-        Some(EncodedFrame { frame: head.frame, bytes, tiles, lossy, complete: is_complete })
+        let mut progress = self.begin(head, portions);
+        self.go_on(picture, portions, &mut progress, usize::MAX);
+        self.finish(picture, head, out)
     }
 
     fn repair(&mut self, tiles: &[u16]) {
@@ -342,7 +438,6 @@ impl Encoder for TileEncoder {
             self.state(tile).is_unknown = true;
         }
     }
-
     fn restart(&mut self, size: PictureSize) {
         if !self.saves.is_empty() {
             // What should have been put aside is gone.

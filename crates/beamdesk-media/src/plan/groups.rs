@@ -4,6 +4,15 @@ use crate::geometry::TileGrid;
 
 /// The groups of the tiles that `is_member` picks; neighbours at corners touch too.
 pub(super) fn groups(grid: TileGrid, is_member: impl Fn(u16) -> bool) -> Vec<Vec<u16>> {
+    groups_of(grid, is_member, |_, _| true)
+}
+
+/// The same, but of neighbours only those belong together that `touch`.
+pub(super) fn groups_of(
+    grid: TileGrid,
+    is_member: impl Fn(u16) -> bool,
+    touch: impl Fn(u16, u16) -> bool,
+) -> Vec<Vec<u16>> {
     let mut waits: Vec<bool> = (0..grid.count()).map(is_member).collect();
     let mut groups = Vec::new();
     for first in 0..grid.count() {
@@ -15,7 +24,9 @@ pub(super) fn groups(grid: TileGrid, is_member: impl Fn(u16) -> bool) -> Vec<Vec
         while let Some(&tile) = group.get(next) {
             next += 1;
             for near in around(grid, tile) {
-                if std::mem::take(&mut waits[usize::from(near)]) {
+                let waits = &mut waits[usize::from(near)];
+                if *waits && touch(tile, near) {
+                    *waits = false;
                     group.push(near);
                 }
             }

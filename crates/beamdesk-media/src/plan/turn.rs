@@ -76,7 +76,8 @@ impl Planner {
         }
         match means.bytes {
             Some(bytes) => {
-                self.cut(Plan { fresh, refine, refine_bytes: bytes, shot }, is_calm, means)
+                let ahead = self.first(&mut fresh);
+                self.cut(Plan { ahead, fresh, refine, refine_bytes: bytes, shot }, is_calm, means)
             }
             None => Plan { shot, ..Plan::default() },
         }

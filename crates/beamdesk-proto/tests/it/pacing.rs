@@ -131,6 +131,31 @@ fn a_screenful_comes_over_a_line_nobody_knew_about_as_fast_as_it_can() {
 }
 
 #[test]
+fn what_moved_as_video_becomes_exact_at_the_lines_rate_once_it_rests() {
+    // The bound: 1.2 times the time of the bytes and 100 ms, from the last change.
+    for (rate, way, bytes) in [(100.0, 20, 1_200_000), (20.0, 80, 650_000), (10.0, 40, 400_000)] {
+        let mut run = Run::new(Line::new(rate, way));
+        run.line.jitter = MILLI;
+        run.video(|target| target, 5 * MILLI);
+        run.go(5 * SECOND);
+        // Whatever waits in the line is a part of it.
+        let queued = run.line.waits();
+        let changed = run.now;
+        run.encode = None;
+        // What does not change for so long rests.
+        run.go(50 * MILLI);
+        run.session.video_rests();
+        (run.bulk, run.bulk_bytes) = (true, Some(bytes));
+        run.go(3 * SECOND);
+        assert_eq!(run.bulk_bytes, Some(0));
+        let took = run.back.last().unwrap().2.duration_since(changed);
+        let time = run.time_of(u32::try_from(bytes).unwrap()) + queued;
+        let bound = time * 12 / 10 + 100 * MILLI;
+        assert!(took <= bound, "{took:?}, not {bound:?}, at {rate} Mbit/s");
+    }
+}
+
+#[test]
 fn a_line_ten_times_slower_at_once_is_not_flooded_and_nothing_freezes() {
     for (way, bulk) in [(20, false), (20, true), (5, false), (60, false)] {
         let mut run = Run::new(Line::new(100.0, way));

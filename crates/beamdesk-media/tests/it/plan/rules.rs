@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use beamdesk_media::{PictureSize, Rect, TileCost, VideoState};
+use beamdesk_media::{Area, PictureSize, Rect, TileCost, VideoState};
 use beamdesk_proto::control::Quality;
 
 use super::world::{World, millis};
@@ -260,6 +260,51 @@ fn a_small_change_beside_video_goes_at_once() {
     world.looked();
     world.change(&[tile(0, 16)]);
     assert_eq!(world.looked().fresh, [tile(0, 16)]);
+}
+
+/// A part of a row of tiles, this much below its upper edge, 16 pixels high.
+fn line_of(tiles: &[u16], y: u8) -> Vec<(u16, Area)> {
+    let area = Area { x: 0, y, width: 64, height: 16 };
+    tiles.iter().map(|&tile| (tile, area)).collect()
+}
+
+#[test]
+fn a_small_change_goes_ahead_of_a_large_one_of_the_same_moment() {
+    let mut world = screen();
+    let movie: Vec<(u16, Area)> = window(0, 0, 16, 15)
+        .into_iter()
+        .map(|tile| (tile, Area { x: 0, y: 0, width: 64, height: 64 }))
+        .collect();
+    let line = window(0, 16, 8, 1);
+    for _ in 0..10 {
+        world.change_areas(&[movie.clone(), line_of(&line, 10)].concat());
+        world.run(millis(33));
+        let log = world.looked();
+        assert_eq!(log.ahead, line);
+        assert_eq!(log.fresh.len(), 248);
+    }
+}
+
+#[test]
+fn what_is_a_part_of_the_large_change_does_not_go_ahead_of_it() {
+    let mut world = screen();
+    let movie = window(0, 0, 16, 15);
+    for y in [0, 40] {
+        // The row of tiles below the movie changes too: at its edge, and further away.
+        let movie = movie.iter().map(|&tile| (tile, Area { x: 0, y: 0, width: 64, height: 64 }));
+        let all: Vec<_> = movie.chain(line_of(&window(0, 15, 8, 1), y)).collect();
+        world.change_areas(&all);
+        world.run(millis(33));
+        assert_eq!(world.looked().ahead.len(), if y == 0 { 0 } else { 8 });
+    }
+    // A scroll and what it uncovers are one.
+    let page = Rect { x: 0, y: 0, width: 1920, height: 960 };
+    world.scroll(page, 64, &[window(0, 15, 30, 1), vec![tile(29, 3)]].concat());
+    assert!(world.looked().ahead.is_empty());
+    // Small changes alone are an ordinary frame.
+    world.change(&[tile(3, 3), tile(9, 9)]);
+    let log = world.looked();
+    assert!(log.ahead.is_empty() && log.fresh.len() == 2);
 }
 
 #[test]

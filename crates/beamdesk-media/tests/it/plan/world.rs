@@ -60,6 +60,8 @@ impl Tiles for Numbers {
 /// What was sent since it was looked at last.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
+    /// Those of `fresh` that went first, in frames of their own.
+    pub(crate) ahead: Vec<u16>,
     pub(crate) fresh: Vec<u16>,
     pub(crate) refined: Vec<u16>,
     pub(crate) shots: Vec<Shot>,
@@ -88,9 +90,13 @@ impl World {
     }
 
     pub(crate) fn change(&mut self, tiles: &[u16]) {
+        let whole: Vec<_> = tiles.iter().map(|&tile| (tile, whole())).collect();
+        self.change_areas(&whole);
+    }
+
+    pub(crate) fn change_areas(&mut self, areas: &[(u16, Area)]) {
         let count = self.size.grid().count();
-        let known = tiles.iter().filter(|&&tile| tile < count);
-        let areas: Vec<_> = known.map(|&tile| (tile, whole())).collect();
+        let areas: Vec<_> = areas.iter().copied().filter(|&(tile, _)| tile < count).collect();
         self.tiles.dirty.extend(areas.iter().map(|&(tile, _)| tile));
         self.planner.note(&Update { areas, copy: None }, self.now);
         self.turn();
@@ -174,7 +180,7 @@ impl World {
 
     fn check(&self, plan: &Plan, video: VideoState) {
         let flying: &[u16] = self.flying.as_ref().map_or(&[], |(shot, _)| &shot.tiles);
-        for tile in plan.fresh.iter().chain(&plan.refine) {
+        for tile in plan.ahead.iter().chain(&plan.fresh).chain(&plan.refine) {
             assert!(self.tiles.is_dirty(*tile), "tile {tile} is right already");
             assert!(!flying.contains(tile), "tile {tile} overtakes its video");
         }
@@ -196,6 +202,7 @@ impl World {
         assert_eq!(painted, tiles, "the mask is the tiles");
         for tile in painted {
             assert!(self.tiles.is_dirty(tile), "clean tile {tile} would be painted over");
+            assert!(!plan.ahead.contains(&tile));
             assert!(!plan.fresh.contains(&tile) && !plan.refine.contains(&tile));
         }
     }
@@ -203,7 +210,9 @@ impl World {
     fn carry_out(&mut self, plan: Plan, bytes: usize) {
         let mut used = 0;
         let mut sent = 0;
-        for &tile in &plan.fresh {
+        assert!(plan.ahead.is_empty() || !plan.fresh.is_empty(), "ahead of what?");
+        self.log.ahead.extend(&plan.ahead);
+        for &tile in plan.ahead.iter().chain(&plan.fresh) {
             if used > bytes {
                 break;
             }
