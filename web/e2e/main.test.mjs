@@ -139,6 +139,10 @@ for (const [language, words] of Object.entries({ en, zh })) {
         '/images',
         '/sizes',
         '/hosts',
+        '/stations',
+        '/reservations',
+        '/placement',
+        '/recordings',
         '/all',
         '/nowhere',
       ]) {

@@ -1,5 +1,6 @@
 //! Benchmarks: each prints a table and, with `--json FILE`, one object per figure.
 
+mod sched;
 mod stream;
 
 use std::path::PathBuf;
@@ -38,6 +39,8 @@ enum What {
     },
     /// The whole path, from what is drawn to what a browser shows, for us and for the peers.
     Stream(stream::Arguments),
+    /// Decisions of the scheduler a second, on one thread.
+    Sched(sched::Arguments),
     /// Draw to canvas and bytes sent, beside noVNC with TigerVNC in the same run.
     Glass {
         /// Folder of the `glass` latency probe.
@@ -63,6 +66,7 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
         }
         What::Desktop { json } => in_browser("desktop", json.as_ref(), None),
         What::Stream(wanted) => stream::bench(wanted),
+        What::Sched(wanted) => sched::bench(wanted),
         What::Glass { tool, json } => in_browser("glass", json.as_ref(), Some(tool)),
     }
 }

@@ -30,10 +30,12 @@ pub(crate) fn ci() -> Result<()> {
         cargo().args(["test", "--workspace", "--all-targets"]).run()?;
     }
     cargo().args(["test", "--workspace", "--doc", "--quiet"]).run()?;
-    Step::new("python3")
-        .args(["-m", "unittest", "discover", "--quiet", "-t", ".", "tests"])
-        .folder("python")
-        .run()?;
+    for folder in ["python", "integrations/nova"] {
+        Step::new("python3")
+            .args(["-m", "unittest", "discover", "--quiet", "-t", ".", "tests"])
+            .folder(folder)
+            .run()?;
+    }
     e2e(None)
 }
 

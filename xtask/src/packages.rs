@@ -59,10 +59,11 @@ const RUNNING: &[Package] = &[
 /// For the tests, beside the above.
 const TESTING: &[Package] = &[
     package("libffmpeg-nvenc-dev", "header against which the use of NVIDIA's encoder is tested"),
-    package("python3", "runs the tests of the Python package"),
+    package("python3", "runs the tests of the Python packages"),
     package("libx264-dev", "builds the optional encoder in contrib/x264"),
     package("chromium", "the browser of the end-to-end tests"),
     package("postgresql", "second database of the store's tests"),
+    package("prometheus", "its promtool checks what the portal tells of itself"),
     package("xterm", "terminal whose text the tests read back"),
     package("x11-apps", "programs that draw and listen, for the tests of capture and input"),
     package("x11-utils", "looks at the X server from outside"),

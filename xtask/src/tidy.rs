@@ -21,7 +21,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("portal", &["types", "sched", "store", "cloud", "auth", "http"]),
     ("gateway", &["types", "proto", "http"]),
     ("agent", &["types", "proto", "media"]),
-    ("", &["types", "portal", "gateway", "http", "store", "cloud", "auth"]),
+    ("monitor", &["types"]),
+    ("", &["types", "sched", "portal", "gateway", "monitor", "http", "store", "cloud", "auth"]),
 ];
 
 /// Crates that only one (or a few) of ours may name, so that what they bring stays fenced in.
@@ -33,6 +34,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("libaom-sys", &["media"]),
     ("yuv", &["media"]),
     ("argon2", &["auth"]),
+    ("nvml-wrapper", &["monitor"]),
     ("rcgen", &["auth"]),
     ("axum", &["http", "portal", "gateway"]),
 ];

@@ -2,10 +2,12 @@
 
 mod backoff;
 mod config;
+mod enrolment;
 mod error;
 mod file;
 mod handle;
 mod login;
+mod metrics;
 mod password;
 mod pki;
 mod play;
@@ -29,13 +31,14 @@ use beamdesk_types::{Clock, GatewayName, Timestamp};
 use tokio::sync::Semaphore;
 
 pub use config::{AuthConfig, HandleKey};
+pub use enrolment::{ENROLMENT_USES_MAX, Enrolment, EnrolmentError};
 pub use error::{
     AuthError, LoginError, PasswordError, PkiError, RedeemError, SetupError, TicketError,
 };
 pub use password::{PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN, PasswordFault, is_user_name};
 pub use pki::{
     Authority, Identity, PORTAL_SERVER_NAME, agent_server_name, gateway_name_of,
-    gateway_server_name,
+    gateway_server_name, monitor_server_name, node_name_of,
 };
 pub use secret::new_bind;
 pub use session::Login;

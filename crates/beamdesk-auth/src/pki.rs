@@ -1,25 +1,29 @@
 //! The site's own certificate authority, and the identities it signs.
 
-use std::{io, path::Path, sync::Arc, time::Duration};
+use std::{io, path::Path, str::FromStr, sync::Arc, time::Duration};
 
-use beamdesk_types::{Clock, DesktopId, GatewayName, Secret, Timestamp};
+use beamdesk_types::{Clock, DesktopId, GatewayName, NodeName, Secret, Timestamp};
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::{PkiError, file};
 
 /// Name the portal's own certificate carries.
 pub const PORTAL_SERVER_NAME: &str = "portal.beamdesk.internal";
 const GATEWAY_DOMAIN: &str = ".gateway.beamdesk.internal";
+const NODE_DOMAIN: &str = ".node.beamdesk.internal";
 
 const AUTHORITY_FILE: &str = "authority.json";
 const AUTHORITY_LIFE: Duration = Duration::from_secs(20 * 365 * 24 * 3600);
 /// Gateways and portals get a new one at each start, agents with each generation.
 const IDENTITY_LIFE: Duration = Duration::from_secs(365 * 24 * 3600);
+/// A monitor asks for a new one by itself, when a third of this is left.
+const MONITOR_LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
 /// Certificates begin this long ago, for hosts whose clocks are behind.
 const CLOCK_SLACK: Duration = Duration::from_secs(3600);
 
@@ -61,13 +65,27 @@ pub fn gateway_server_name(gateway: &GatewayName) -> String {
     format!("{gateway}{GATEWAY_DOMAIN}")
 }
 
+/// DNS name in the certificate of a node's monitor.
+pub fn monitor_server_name(node: &NodeName) -> String {
+    format!("{node}{NODE_DOMAIN}")
+}
+
 /// The gateway a certificate (DER) names, if it is a gateway's. Whether it is to be believed is for
 /// the TLS handshake to find out, before.
 pub fn gateway_name_of(certificate: &[u8]) -> Option<GatewayName> {
+    name_of(certificate, GATEWAY_DOMAIN)
+}
+
+/// The node whose monitor a certificate (DER) names, likewise.
+pub fn node_name_of(certificate: &[u8]) -> Option<NodeName> {
+    name_of(certificate, NODE_DOMAIN)
+}
+
+fn name_of<T: FromStr>(certificate: &[u8], domain: &str) -> Option<T> {
     let certificate = CertificateDer::from(certificate);
     let certificate = webpki::EndEntityCert::try_from(&certificate).ok()?;
     let mut names = certificate.valid_dns_names();
-    let name = names.next()?.strip_suffix(GATEWAY_DOMAIN)?.parse().ok()?;
+    let name = names.next()?.strip_suffix(domain)?.parse().ok()?;
     // We sign one name per certificate. Of two, which would it be?
     names.next().is_none().then_some(name)
 }
@@ -99,12 +117,29 @@ impl Authority {
         desktop: DesktopId,
         generation: u32,
     ) -> Result<Identity, PkiError> {
-        self.sign(&agent_server_name(desktop, generation), &[ExtendedKeyUsagePurpose::ServerAuth])
+        let usages = [ExtendedKeyUsagePurpose::ServerAuth];
+        self.sign(&agent_server_name(desktop, generation), &usages, IDENTITY_LIFE)
     }
 
     /// For a gateway: a client, never a server.
     pub fn gateway_identity(&self, gateway: &GatewayName) -> Result<Identity, PkiError> {
-        self.sign(&gateway_server_name(gateway), &[ExtendedKeyUsagePurpose::ClientAuth])
+        let usages = [ExtendedKeyUsagePurpose::ClientAuth];
+        self.sign(&gateway_server_name(gateway), &usages, IDENTITY_LIFE)
+    }
+
+    /// For the monitor of a node: a client, never a server. [`PkiError::Name`] for a name that is
+    /// none for a host.
+    pub fn monitor_identity(&self, node: &NodeName) -> Result<Identity, PkiError> {
+        let usages = [ExtendedKeyUsagePurpose::ClientAuth];
+        let identity = self.sign(&monitor_server_name(node), &usages, MONITOR_LIFE)?;
+        // A node may have a name that DNS has not (`a-`): nobody could read it there again.
+        let der = CertificateDer::from_pem_slice(identity.certificate_pem.as_bytes());
+        let read = der.ok().and_then(|der| node_name_of(&der));
+        if read.as_ref() == Some(node) {
+            Ok(identity)
+        } else {
+            Err(PkiError::Name { name: node.to_string() })
+        }
     }
 
     /// For the portal: serves `/internal/v1`, asks agents how they are.
@@ -112,11 +147,25 @@ impl Authority {
         self.sign(
             PORTAL_SERVER_NAME,
             &[ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth],
+            IDENTITY_LIFE,
         )
     }
 
-    fn sign(&self, name: &str, usages: &[ExtendedKeyUsagePurpose]) -> Result<Identity, PkiError> {
-        let mut params = params(name, self.inner.clock.now(), IDENTITY_LIFE)?;
+    /// What a monitor knows this authority by before it has a certificate of it: SHA-256 of the
+    /// certificate (DER), 64 hexadecimal digits.
+    pub fn fingerprint(&self) -> Result<String, PkiError> {
+        let der = CertificateDer::from_pem_slice(self.authority_pem().as_bytes())
+            .map_err(|error| PkiError::Setup { reason: error.to_string() })?;
+        Ok(hex::encode(Sha256::digest(&der)))
+    }
+
+    fn sign(
+        &self,
+        name: &str,
+        usages: &[ExtendedKeyUsagePurpose],
+        life: Duration,
+    ) -> Result<Identity, PkiError> {
+        let mut params = params(name, self.inner.clock.now(), life)?;
         params.extended_key_usages = usages.to_vec();
         params.use_authority_key_identifier_extension = true;
         let key = KeyPair::generate()?;

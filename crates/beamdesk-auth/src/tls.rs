@@ -7,7 +7,10 @@ use rustls::{
     client::Resumption,
     crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    server::{NoServerSessionStorage, WebPkiClientVerifier},
+    server::{
+        ClientCertVerifierBuilder, NoServerSessionStorage, VerifierBuilderError,
+        WebPkiClientVerifier, danger::ClientCertVerifier,
+    },
     version::TLS13,
 };
 
@@ -31,20 +34,26 @@ impl Authority {
         identity: &Identity,
         alpn: &[&[u8]],
     ) -> Result<Arc<ServerConfig>, PkiError> {
-        let verifier =
-            WebPkiClientVerifier::builder_with_provider(Arc::new(self.roots()?), provider())
-                .build()
-                .map_err(|error| PkiError::Setup { reason: error.to_string() })?;
-        let (chain, key) = parse(identity)?;
-        let mut config = ServerConfig::builder_with_provider(provider())
-            .with_protocol_versions(&[&TLS13])?
-            .with_client_cert_verifier(verifier)
-            .with_single_cert(chain, key)?;
-        // Each connection shows its certificate; none rides on an earlier one.
-        config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.send_tls13_tickets = 0;
-        config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
-        Ok(Arc::new(config))
+        server_config(self.clients()?.build(), identity, alpn)
+    }
+
+    /// A server for clients that this authority signed, and for those that show no certificate yet:
+    /// which of them may do what is for the routes to say. One of another authority is refused.
+    ///
+    /// Sends the authority's certificate along, for monitors that know only its fingerprint.
+    pub fn server_config_allowing_client(
+        &self,
+        identity: &Identity,
+        alpn: &[&[u8]],
+    ) -> Result<Arc<ServerConfig>, PkiError> {
+        let chain = format!("{}{}", identity.certificate_pem, self.authority_pem());
+        let identity = Identity { certificate_pem: chain, key_pem: identity.key_pem.clone() };
+        server_config(self.clients()?.allow_unauthenticated().build(), &identity, alpn)
+    }
+
+    fn clients(&self) -> Result<ClientCertVerifierBuilder, PkiError> {
+        let roots = Arc::new(self.roots()?);
+        Ok(WebPkiClientVerifier::builder_with_provider(roots, provider()))
     }
 
     /// A client that shows its identity and only trusts servers that this authority signed.
@@ -68,6 +77,24 @@ impl Authority {
         roots.add(certificate(self.authority_pem())?)?;
         Ok(roots)
     }
+}
+
+fn server_config(
+    verifier: Result<Arc<dyn ClientCertVerifier>, VerifierBuilderError>,
+    identity: &Identity,
+    alpn: &[&[u8]],
+) -> Result<Arc<ServerConfig>, PkiError> {
+    let verifier = verifier.map_err(|error| PkiError::Setup { reason: error.to_string() })?;
+    let (chain, key) = parse(identity)?;
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13])?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(chain, key)?;
+    // Each connection shows its certificate; none rides on an earlier one.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
+    Ok(Arc::new(config))
 }
 
 fn parse(

@@ -3,13 +3,17 @@
 use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
-use beamdesk_types::{AgentConfig, DesktopId, Image, Node, NodeName, Protection, Size, UserId};
+use beamdesk_types::{
+    AgentConfig, CardAddress, DesktopId, Image, Node, NodeName, Protection, Size, UserId,
+};
 use serde::{Deserialize, Serialize};
 
 /// Anything a driver's error may stem from.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A cloud that can run desktops.
+///
+/// A server that is off takes nothing of its node but disk: powering it on may find no room.
 ///
 /// `create` is idempotent per desktop: a second call for the same desktop returns the first
 /// server. `delete` succeeds when the server is already gone. So a caller may always try again.
@@ -44,6 +48,10 @@ pub struct ServerSpec {
     pub node: NodeName,
     pub image: Image,
     pub size: Size,
+    /// The cards of the node that are this desktop's, as many as it needs.
+    pub cards: Vec<CardAddress>,
+    /// Of each of them, in thousandths.
+    pub share_milli: u32,
     pub agent: AgentConfig,
 }
 
@@ -66,6 +74,10 @@ pub struct Server {
     pub state: PowerState,
     /// Where the agent listens, as host:port, once known.
     pub address: Option<String>,
+    /// Where it lies, also while it is off.
+    pub node: NodeName,
+    /// What it holds of that node's cards; nothing while it is off.
+    pub cards: Vec<CardAddress>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,6 +12,7 @@
 mod cgroup;
 mod clear;
 mod config;
+mod devices;
 mod driver;
 mod fail_point;
 mod folder;
@@ -31,7 +32,7 @@ mod walls;
 use std::{collections::HashMap, fs, io, path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
-use beamdesk_types::{DesktopId, Image, ImageId, Node, Protection};
+use beamdesk_types::{DesktopId, GpuRequest, Image, ImageId, Node, Protection};
 
 use self::{cgroup::Groups, homes::Homes, machine::Machine};
 pub use self::{config::SandboxConfig, host::supervise};
@@ -93,6 +94,7 @@ impl Compute for Sandbox {
             description: "The programs of this machine, with panel, terminal, file manager and \
                           image viewer"
                 .to_owned(),
+            gpu: GpuRequest::default(),
             enabled: true,
         }])
     }

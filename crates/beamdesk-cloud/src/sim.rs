@@ -15,7 +15,10 @@ use std::{
 };
 
 use async_trait::async_trait;
-use beamdesk_types::{DesktopId, Image, Node, NodeName, Protection};
+use beamdesk_types::{
+    Card, CardAddress, CardState, DesktopId, GpuRequest, Image, Node, NodeName, Partitioning,
+    Protection,
+};
 
 pub use self::faults::{Fault, Faults};
 use self::world::World;
@@ -56,11 +59,38 @@ impl Sim {
                 memory_mib_used: 0,
                 disk_gib,
                 disk_gib_used: 0,
-                gpus_free_mib: Vec::new(),
-                gpus: 0,
+                cards: Vec::new(),
                 enabled: true,
             })
             .collect()
+    }
+
+    /// `count` equal, free cards, to be put into a node: `0000:01:00.0`, `0000:02:00.0`, ...
+    pub fn equal_cards(
+        count: u8,
+        model: &str,
+        memory_mib: u64,
+        partitioning: &Partitioning,
+    ) -> Vec<Card> {
+        let card = |number| Card {
+            address: card_address(number),
+            pci_id: "10de:0000".to_owned(),
+            model: model.to_owned(),
+            memory_mib,
+            cores: 10_752,
+            bandwidth_gb_s: 768,
+            clock_mhz: 1800,
+            gflops: 38_700,
+            numa_node: None,
+            iommu_group: None,
+            partitioning: partitioning.clone(),
+            state: CardState::Free,
+            owner: None,
+            fault: String::new(),
+            busy_percent: None,
+            memory_mib_used: None,
+        };
+        (1..=count).map(card).collect()
     }
 
     pub fn set_faults(&self, faults: Faults) {
@@ -135,6 +165,7 @@ impl Compute for Sim {
             id: "sim-desktop".to_owned().try_into().expect("a plain name"),
             name: "Simulated desktop".to_owned(),
             description: "Runs nothing".to_owned(),
+            gpu: GpuRequest::default(),
             enabled: true,
         }])
     }
@@ -168,7 +199,7 @@ impl Compute for Sim {
     async fn power(&self, id: &ServerId, power: Power<'_>) -> Result<(), CloudError> {
         let mut world = self.reached()?;
         let known = match power {
-            Power::On(spec) => world.power_on(id, spec.agent.generation),
+            Power::On(spec) => world.power_on(id, spec)?,
             Power::Off => world.power_off(id),
         };
         if !known {
@@ -209,6 +240,10 @@ fn answer<T>(world: &mut World, value: T) -> Result<T, CloudError> {
 
 fn unavailable(text: &'static str) -> CloudError {
     CloudError::Unavailable { retry_after: None, source: text.into() }
+}
+
+fn card_address(number: u8) -> CardAddress {
+    format!("0000:{number:02x}:00.0").parse().expect("a plain address")
 }
 
 fn node_name(number: u32) -> NodeName {

@@ -9,15 +9,21 @@ mod extract;
 mod images;
 mod internal;
 mod me;
+mod metrics;
 mod nodes;
 mod offers;
+mod placement;
 mod recordings;
+mod reservations;
 mod session;
 mod setup;
 mod sizes;
+mod srm;
+mod stations;
 mod tickets;
 mod users;
 mod view;
+mod whatif;
 
 use axum::{Json, Router, routing::get};
 use beamdesk_http::{HttpError, Origins, require_same_origin};
@@ -27,6 +33,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::App;
 
 pub(crate) use internal::internal_router;
+pub(crate) use srm::srm_router;
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -46,11 +53,12 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(me::change_me))
         .routes(routes!(setup::setup_state, setup::set_up))
         .routes(routes!(desktops::desktops, desktops::create_desktop))
-        .routes(routes!(desktops::desktop, desktops::rename_desktop, desktops::remove_desktop))
+        .routes(routes!(desktops::desktop, desktops::change_desktop, desktops::remove_desktop))
         .routes(routes!(desktops::start_desktop))
         .routes(routes!(desktops::stop_desktop))
         .routes(routes!(desktops::restart_desktop))
         .routes(routes!(desktops::retry_desktop))
+        .routes(routes!(desktops::extend_desktop))
         .routes(routes!(tickets::create_ticket))
         .routes(routes!(recordings::recordings))
         .routes(routes!(recordings::remove_recording))
@@ -58,13 +66,26 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(recordings::recording_policy, recordings::put_recording_policy))
         .routes(routes!(events::events))
         .routes(routes!(offers::offers))
+        .routes(routes!(offers::check_offer))
         .routes(routes!(users::users, users::add_user))
         .routes(routes!(users::change_user))
         .routes(routes!(sizes::sizes, sizes::add_size))
         .routes(routes!(sizes::put_size, sizes::remove_size))
         .routes(routes!(images::images))
         .routes(routes!(images::put_image))
+        .routes(routes!(stations::stations, stations::add_station))
+        .routes(routes!(stations::put_station, stations::remove_station))
+        .routes(routes!(reservations::reservations, reservations::add_reservation))
+        .routes(routes!(reservations::remove_reservation))
+        .routes(routes!(placement::placement, placement::put_placement))
+        .routes(routes!(whatif::what_if))
         .routes(routes!(nodes::nodes))
+        .routes(routes!(nodes::forget_node))
+        .routes(routes!(nodes::node_history))
+        .routes(routes!(nodes::put_maintenance))
+        .routes(routes!(nodes::lift_quarantine))
+        .routes(routes!(nodes::new_enrolment))
+        .routes(routes!(metrics::new_metrics_token, metrics::remove_metrics_token))
         .routes(routes!(audit::audit));
     OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", v1)
 }
@@ -83,6 +104,7 @@ pub(crate) fn router(app: App, origins: &Origins) -> Router {
     let routes = routes
         .route("/api/openapi.json", get(document))
         .route("/healthz", get(health))
+        .route("/metrics", get(metrics::metrics))
         .with_state(app);
     require_same_origin(routes, origins)
 }

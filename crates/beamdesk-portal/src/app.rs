@@ -1,13 +1,25 @@
 //! Decisions: who may do what to which desktop. No HTTP, no SQL.
 
 pub(crate) mod audit;
+pub mod cluster;
+pub(crate) mod demand;
 pub(crate) mod desktops;
 pub(crate) mod events;
+pub(crate) mod metrics;
+pub(crate) mod monitors;
+pub(crate) mod nodes;
 pub(crate) mod offers;
+pub(crate) mod placement;
+pub(crate) mod planning;
 pub(crate) mod policy;
 pub(crate) mod recordings;
+pub(crate) mod reservations;
 pub(crate) mod sizes;
+pub(crate) mod srm;
+pub(crate) mod stations;
+pub(crate) mod terms;
 pub(crate) mod users;
+pub(crate) mod whatif;
 
 use std::{ops::Deref, sync::Arc};
 
@@ -18,7 +30,10 @@ use beamdesk_types::Clock;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    app::{events::Events, offers::NodesCache},
+    app::{
+        events::Events, metrics::Metrics, monitors::Monitors, offers::NodesCache,
+        planning::Planning,
+    },
     config::PortalConfig,
     tasks::probe::AgentProbe,
 };
@@ -48,12 +63,22 @@ struct Shared {
     parts: Parts,
     events: Events,
     nodes: NodesCache,
+    planning: Planning,
+    monitors: Monitors,
+    metrics: Metrics,
 }
 
 impl App {
     pub fn new(parts: Parts) -> Self {
-        let (events, nodes) = (Events::default(), NodesCache::default());
-        Self { shared: Arc::new(Shared { parts, events, nodes }) }
+        let shared = Shared {
+            parts,
+            events: Events::default(),
+            nodes: NodesCache::default(),
+            planning: Planning::default(),
+            monitors: Monitors::default(),
+            metrics: Metrics::default(),
+        };
+        Self { shared: Arc::new(shared) }
     }
 }
 
@@ -72,5 +97,17 @@ impl App {
 
     pub(crate) fn nodes_cache(&self) -> &NodesCache {
         &self.shared.nodes
+    }
+
+    pub(crate) fn planning(&self) -> &Planning {
+        &self.shared.planning
+    }
+
+    pub(crate) fn monitors(&self) -> &Monitors {
+        &self.shared.monitors
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
     }
 }

@@ -17,6 +17,9 @@ pub struct PortalConfig {
     pub gateway: GatewayName,
     /// Domain of the bind cookie, where portal and gateway have different hosts of one site.
     pub bind_domain: Option<String>,
+    /// Where monitors find this portal (`https://host:port`), for the command that is shown when one is
+    /// let in. `None`: none can be.
+    pub monitor_url: Option<String>,
     /// Desktops one person may have.
     pub desktops_max: u32,
     /// Size of a new desktop's screen until a viewer asks for another, pixels.
@@ -47,6 +50,8 @@ pub struct Listeners {
     pub public: Vec<Listener>,
     /// For gateways: TLS that requires a client certificate.
     pub internal: Vec<Listener>,
+    /// For monitors of nodes: TLS that takes a client certificate and does without one.
+    pub monitors: Vec<Listener>,
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use beamdesk_auth::{
-    AuthError, LoginError, PasswordError, PasswordFault, PkiError, SetupError, TicketError,
+    AuthError, EnrolmentError, LoginError, PasswordError, PasswordFault, PkiError, SetupError,
+    TicketError,
 };
 use beamdesk_cloud::CloudError;
 use beamdesk_store::StoreError;
+use beamdesk_types::GpuRequestError;
 
 /// An error of the portal. Which HTTP answer each becomes is decided in `api/error.rs`.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +32,18 @@ pub enum PortalError {
     Invalid { field: &'static str, why: &'static str },
     #[error(transparent)]
     Password(#[from] PasswordFault),
+    /// What is asked of cards cannot be; the error names the key.
+    #[error(transparent)]
+    Gpu(#[from] GpuRequestError),
+    #[error("it cannot be held: {why}")]
+    CannotBeHeld { why: String },
+    #[error("it cannot run longer: its room is reserved, or somebody waits for it")]
+    CannotExtend,
+    #[error("another one is being answered; ask again later")]
+    Busy,
+    /// Making a plan broke.
+    #[error("nobody could be placed")]
+    Unplanned,
     #[error("the desktop is not ready")]
     NotReady,
     /// The desktop is in a state that has no such act.
@@ -46,6 +60,8 @@ pub enum PortalError {
     InUse,
     #[error("the last administrator must stay one")]
     LastAdministrator,
+    #[error("the portal was not told where monitors find it")]
+    NoMonitorAddress,
     #[error("the set-up link is not valid any more")]
     SetupRefused,
     /// Others wrote the same row each time we tried.
@@ -122,6 +138,15 @@ impl From<SetupError> for PortalError {
             SetupError::Password(fault) => Self::Password(fault),
             SetupError::TooMany { retry_after } => Self::TooMany { retry_after },
             SetupError::Auth(error) => error.into(),
+        }
+    }
+}
+
+impl From<EnrolmentError> for PortalError {
+    fn from(error: EnrolmentError) -> Self {
+        match error {
+            EnrolmentError::Auth(error) => error.into(),
+            EnrolmentError::Pki(error) => error.into(),
         }
     }
 }

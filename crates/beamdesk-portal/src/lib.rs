@@ -2,6 +2,7 @@
 
 mod api;
 mod app;
+mod ask;
 mod config;
 mod error;
 mod run;
@@ -9,7 +10,8 @@ mod tasks;
 mod web;
 
 pub use api::openapi;
-pub use app::{App, Parts};
+pub use app::{App, Parts, cluster, demand::Books, planning::Gathered};
+pub use ask::{AskError, Asks};
 pub use config::{Listener, Listeners, OriginPair, PortalConfig, PortalConfigError};
 pub use error::PortalError;
 pub use run::{RunError, run};

@@ -8,9 +8,9 @@ use tracing::{error, info, warn};
 
 use crate::{
     App, PortalError,
-    api::internal_router,
+    api::{internal_router, srm_router},
     config::{Listener, Listeners, PortalConfigError},
-    tasks::{orphans::orphans, reconcile::reconcile},
+    tasks::{orphans::orphans, placer::placer, reconcile::reconcile, terms::terms},
     web::public_router,
 };
 
@@ -29,12 +29,13 @@ pub enum RunError {
     Ended,
 }
 
-/// Serves browsers and gateways and looks after desktops, until `app.shutdown`.
+/// Serves browsers, gateways and monitors and looks after desktops, until `app.shutdown`.
 ///
 /// Returns when all of it has ended: then nothing acts on the cloud any more.
 pub async fn run(app: App, listeners: Listeners) -> Result<(), RunError> {
     let public = public_router(&app)?;
     let internal = internal_router(app.clone());
+    let srm = srm_router(app.clone());
     app.store.seed_sizes(&app.config.sizes).await.map_err(PortalError::from)?;
     if let Err(error) = take_images(&app).await {
         warn!(%error, "Could not ask the cloud for images, will try again");
@@ -55,11 +56,20 @@ pub async fn run(app: App, listeners: Listeners) -> Result<(), RunError> {
             serve(socket, tls, router, limits, shutdown).await.map_err(RunError::Listener)
         });
     }
-    for task in [Task::Reconcile, Task::Orphans, Task::Images] {
+    for Listener { socket, tls } in listeners.monitors {
+        let (router, limits) = (srm.clone(), app.config.limits.clone());
+        let shutdown = app.shutdown.clone();
+        parts.spawn(async move {
+            serve(socket, tls, router, limits, shutdown).await.map_err(RunError::Listener)
+        });
+    }
+    for task in [Task::Reconcile, Task::Place, Task::Terms, Task::Orphans, Task::Images] {
         let app = app.clone();
         parts.spawn(async move {
             match task {
                 Task::Reconcile => reconcile(app).await,
+                Task::Place => placer(app).await,
+                Task::Terms => terms(app).await,
                 Task::Orphans => orphans(app).await,
                 Task::Images => images(app).await,
             }
@@ -73,6 +83,8 @@ pub async fn run(app: App, listeners: Listeners) -> Result<(), RunError> {
 #[derive(Debug, Clone, Copy)]
 enum Task {
     Reconcile,
+    Place,
+    Terms,
     Orphans,
     Images,
 }

@@ -5,6 +5,7 @@ pub(crate) mod memory;
 pub(crate) mod orphans;
 pub(crate) mod pass;
 pub(crate) mod perform;
+pub(crate) mod placer;
 pub(crate) mod probe;
 pub(crate) mod reconcile;
-pub(crate) mod room;
+pub(crate) mod terms;

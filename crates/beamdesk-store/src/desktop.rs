@@ -6,7 +6,7 @@ use sqlx::FromRow;
 use crate::{
     Store, StoreError,
     db::{on, transaction},
-    row,
+    gpu, row,
 };
 
 impl Store {
@@ -38,9 +38,9 @@ impl Store {
             sqlx::query(
                 "INSERT INTO desktops (id, owner_id, name, image_id, size_id, goal, phase,
                    generation, revision, attempts, phase_since_ms, node, address, failure_code,
-                   failure_detail, restart, created_ms)
+                   failure_detail, restart, created_ms, gpu, station, queued_ms, ends_ms)
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
-                   $17)",
+                   $17, $18, $19, $20, $21)",
             )
             .bind(d.id.to_string())
             .bind(&owner)
@@ -59,6 +59,10 @@ impl Store {
             .bind(d.failure.as_ref().map(|failure| failure.detail.as_str()))
             .bind(d.restart)
             .bind(d.created.as_millisecond())
+            .bind(gpu::text(&d.gpu)?)
+            .bind(d.station.as_ref().map(|station| station.as_str()))
+            .bind(d.queued.as_millisecond())
+            .bind(d.ends.map(|ends| ends.as_millisecond()))
             .execute(&mut *tx)
             .await?;
         });
@@ -125,11 +129,13 @@ impl Store {
     /// False: somebody else wrote first; read again.
     pub async fn save_desktop(&self, desktop: &Desktop) -> Result<bool, StoreError> {
         let d = desktop;
+        let gpu = gpu::text(&d.gpu)?;
         let written = on!(self, pool => sqlx::query(
             "UPDATE desktops SET name = $1, image_id = $2, size_id = $3, goal = $4, phase = $5,
                generation = $6, attempts = $7, phase_since_ms = $8, node = $9, address = $10,
-               failure_code = $11, failure_detail = $12, restart = $13, revision = revision + 1
-             WHERE id = $14 AND revision = $15",
+               failure_code = $11, failure_detail = $12, restart = $13, gpu = $14, station = $15,
+               queued_ms = $16, ends_ms = $17, revision = revision + 1
+             WHERE id = $18 AND revision = $19",
         )
         .bind(&d.name)
         .bind(d.image.as_str())
@@ -144,6 +150,10 @@ impl Store {
         .bind(d.failure.as_ref().map(|failure| failure.code.as_str()))
         .bind(d.failure.as_ref().map(|failure| failure.detail.as_str()))
         .bind(d.restart)
+        .bind(&gpu)
+        .bind(d.station.as_ref().map(|station| station.as_str()))
+        .bind(d.queued.as_millisecond())
+        .bind(d.ends.map(|ends| ends.as_millisecond()))
         .bind(d.id.to_string())
         .bind(d.revision)
         .execute(pool)
@@ -192,6 +202,10 @@ pub(crate) struct DesktopRow {
     failure_detail: Option<String>,
     restart: bool,
     created_ms: i64,
+    gpu: String,
+    station: Option<String>,
+    queued_ms: i64,
+    ends_ms: Option<i64>,
 }
 
 impl DesktopRow {
@@ -221,6 +235,10 @@ impl DesktopRow {
             failure,
             restart: self.restart,
             created: row::time(self.created_ms)?,
+            gpu: gpu::read(&self.gpu)?,
+            station: self.station.map(|id| row::parse(&id, "station id")).transpose()?,
+            queued: row::time(self.queued_ms)?,
+            ends: self.ends_ms.map(row::time).transpose()?,
         })
     }
 }

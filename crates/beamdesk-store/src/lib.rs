@@ -1,31 +1,44 @@
 //! All SQL of Beamdesk: one set of statements for SQLite and PostgreSQL.
 
 mod audit;
+mod claim;
 mod db;
 mod desktop;
+mod enrolment;
 mod error;
+mod gpu;
+mod history;
 mod lease;
+mod node;
 mod offer;
 mod open;
 mod play;
 mod recording;
 mod redeem;
+mod reservation;
 mod resume;
 mod row;
+mod sample;
 mod session;
 mod setting;
 mod setup;
+mod station;
 mod stream;
 mod sweep;
 mod ticket;
 mod user;
 
 pub use audit::{AuditEntry, AuditEvent};
+pub use claim::ClaimRow;
+pub use enrolment::NewEnrolment;
 pub use error::StoreError;
+pub use history::DesktopPast;
+pub use node::{NodeRecord, Quarantine};
 pub use play::{Play, PlayTicket};
 pub use recording::{RecordingOrders, RecordingRow};
 pub use redeem::{Redeemed, RefusedReason};
 pub use resume::{Resumed, Rotation};
+pub use sample::{CardSample, NodeSample, SAMPLE_SLOT, SAMPLES_KEPT, slot_ms};
 pub use session::SessionRow;
 pub use stream::StreamRow;
 pub use ticket::{NewTicket, TicketLimits, TicketRow};

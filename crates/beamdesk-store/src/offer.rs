@@ -5,8 +5,8 @@ use sqlx::FromRow;
 
 use crate::{
     LIST_ROWS_MAX, Store, StoreError,
-    db::{on, transaction},
-    row,
+    db::{db_now, on, transaction},
+    gpu, row,
 };
 
 /// Writes a size through a pool or a transaction, in place of one with the same id.
@@ -15,12 +15,12 @@ macro_rules! put_size {
         let size: &Size = $size;
         sqlx::query(
             "INSERT INTO sizes (id, name, vcpus, memory_mib, disk_gib, gpu_count, gpu_memory_mib,
-               enabled)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+               enabled, gpu, term_hours)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
              ON CONFLICT (id) DO UPDATE SET name = excluded.name, vcpus = excluded.vcpus,
                memory_mib = excluded.memory_mib, disk_gib = excluded.disk_gib,
                gpu_count = excluded.gpu_count, gpu_memory_mib = excluded.gpu_memory_mib,
-               enabled = excluded.enabled",
+               enabled = excluded.enabled, gpu = excluded.gpu, term_hours = excluded.term_hours",
         )
         .bind(size.id.as_str())
         .bind(&size.name)
@@ -30,6 +30,8 @@ macro_rules! put_size {
         .bind(i64::from(size.gpu.count))
         .bind(row::column(size.gpu.memory_mib))
         .bind(size.enabled)
+        .bind(gpu::text(&size.gpu)?)
+        .bind(i64::from(size.term_hours))
         .execute($executor)
         .await?
     }};
@@ -65,7 +67,8 @@ impl Store {
         Ok(())
     }
 
-    /// False: there was none. [`StoreError::InUse`] while a desktop has it.
+    /// False: there was none. [`StoreError::InUse`] while a desktop has it, or a reservation that is
+    /// not over holds room for it.
     pub async fn remove_size(&self, id: &SizeId) -> Result<bool, StoreError> {
         let is_there = transaction!(self, tx => {
             // Locks the size against an addition of a desktop in the same moment.
@@ -81,7 +84,15 @@ impl Store {
             .bind(id.as_str())
             .fetch_one(&mut *tx)
             .await?;
-            if users > 0 {
+            let now = db_now!(self, tx);
+            let reservations: i64 = sqlx::query_scalar(
+                "SELECT COUNT(*) FROM reservations WHERE size_id = $1 AND to_ms > $2",
+            )
+            .bind(id.as_str())
+            .bind(now)
+            .fetch_one(&mut *tx)
+            .await?;
+            if users > 0 || reservations > 0 {
                 return Err(StoreError::InUse);
             }
             sqlx::query("DELETE FROM sizes WHERE id = $1")
@@ -129,15 +140,18 @@ impl Store {
 
     /// Adds or replaces.
     pub async fn put_image(&self, image: &Image) -> Result<(), StoreError> {
+        let gpu = gpu::text(&image.gpu)?;
         on!(self, pool => sqlx::query(
-            "INSERT INTO images (id, name, description, enabled) VALUES ($1, $2, $3, $4)
+            "INSERT INTO images (id, name, description, enabled, gpu) VALUES ($1, $2, $3, $4, $5)
              ON CONFLICT (id) DO UPDATE SET name = excluded.name,
-               description = excluded.description, enabled = excluded.enabled",
+               description = excluded.description, enabled = excluded.enabled,
+               gpu = excluded.gpu",
         )
         .bind(image.id.as_str())
         .bind(&image.name)
         .bind(&image.description)
         .bind(image.enabled)
+        .bind(&gpu)
         .execute(pool)
         .await
         .map(drop))?;
@@ -146,7 +160,7 @@ impl Store {
 }
 
 #[derive(FromRow)]
-struct SizeRow {
+pub(crate) struct SizeRow {
     id: String,
     name: String,
     vcpus: i64,
@@ -155,10 +169,12 @@ struct SizeRow {
     gpu_count: i64,
     gpu_memory_mib: i64,
     enabled: bool,
+    gpu: String,
+    term_hours: i64,
 }
 
 impl SizeRow {
-    fn size(self) -> Result<Size, StoreError> {
+    pub(crate) fn size(self) -> Result<Size, StoreError> {
         Ok(Size {
             id: row::parse(&self.id, "size id")?,
             name: self.name,
@@ -166,9 +182,12 @@ impl SizeRow {
             memory_mib: row::number(self.memory_mib, "memory size")?,
             disk_gib: row::number(self.disk_gib, "disk size")?,
             gpu: GpuRequest {
+                // A former program, which knows these columns only, may have written them since.
                 count: row::number(self.gpu_count, "number of GPUs")?,
                 memory_mib: row::number(self.gpu_memory_mib, "memory size")?,
+                ..gpu::read(&self.gpu)?
             },
+            term_hours: row::number(self.term_hours, "number of hours")?,
             enabled: self.enabled,
         })
     }
@@ -180,11 +199,13 @@ struct ImageRow {
     name: String,
     description: String,
     enabled: bool,
+    gpu: String,
 }
 
 impl ImageRow {
     fn image(self) -> Result<Image, StoreError> {
-        let Self { id, name, description, enabled } = self;
-        Ok(Image { id: row::parse(&id, "image id")?, name, description, enabled })
+        let Self { id, name, description, enabled, gpu } = self;
+        let id = row::parse(&id, "image id")?;
+        Ok(Image { id, name, description, gpu: gpu::read(&gpu)?, enabled })
     }
 }

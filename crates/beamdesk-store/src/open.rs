@@ -31,6 +31,7 @@ const POSTGRES_CONNECTIONS_MAX: u32 = 16;
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "first", include_str!("../migrations/0001_first.sql")),
     (2, "recordings", include_str!("../migrations/0002_recordings.sql")),
+    (3, "placement", include_str!("../migrations/0003_placement.sql")),
 ];
 
 impl Store {
@@ -144,5 +145,51 @@ fn opening(error: sqlx::Error) -> StoreError {
     match StoreError::from(error) {
         StoreError::Database(source) => StoreError::Open { reason: source.to_string() },
         known => known,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::str::FromStr;
+
+    use beamdesk_types::GpuRequest;
+    use sqlx::{Connection, SqliteConnection, migrate::Migrator, sqlite::SqliteConnectOptions};
+
+    use super::{MIGRATIONS, migrator};
+    use crate::Store;
+
+    /// What a program of the time before placement left behind.
+    const ROWS: &str = "
+        INSERT INTO users VALUES ('0190aaaa-0000-7000-8000-000000000001', 'ada', 'user', FALSE, 'h',
+            'en', 'system', 5);
+        INSERT INTO sizes VALUES ('gpu', 'GPU', 4, 8192, 50, 2, 49140, TRUE);
+        INSERT INTO images VALUES ('debian', 'Debian', '', TRUE);
+        INSERT INTO desktops VALUES ('0190aaaa-0000-7000-8000-000000000002',
+            '0190aaaa-0000-7000-8000-000000000001', 'mine', 'debian', 'gpu', 'running', 'ready', 1, 0,
+            1, 9, 'node-1', '127.0.0.1:1', NULL, NULL, FALSE, 7);";
+
+    #[tokio::test]
+    async fn what_was_there_before_placement_is_there_after_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", dir.path().join("beamdesk.db").display());
+        let options = SqliteConnectOptions::from_str(&url).unwrap().create_if_missing(true);
+        let mut raw = SqliteConnection::connect_with(&options).await.unwrap();
+        let all = migrator();
+        let former = all.iter().filter(|migration| migration.version <= 2).cloned().collect();
+        Migrator::with_migrations(former).run_direct(None, &mut raw, false).await.unwrap();
+        sqlx::raw_sql(ROWS).execute(&mut raw).await.unwrap();
+        raw.close().await.unwrap();
+        assert!(MIGRATIONS.len() > 2);
+
+        let store = Store::open(&url).await.unwrap();
+        let desktop = store.open_desktops().await.unwrap().pop().unwrap();
+        assert_eq!((desktop.name.as_str(), desktop.gpu), ("mine", GpuRequest::default()));
+        assert_eq!(desktop.queued, desktop.created, "it has waited since it was asked for");
+        assert_eq!((desktop.station, desktop.ends), (None, None));
+        let size = store.sizes().await.unwrap().pop().unwrap();
+        assert_eq!((size.gpu, size.term_hours), (GpuRequest::whole(2, 49_140), 0));
+        assert_eq!(store.images().await.unwrap()[0].gpu, GpuRequest::default());
+        assert_eq!(store.claims().await.unwrap(), []);
+        assert_eq!(store.node_records().await.unwrap(), []);
     }
 }

@@ -3,6 +3,7 @@
 use std::{str::FromStr, time::Duration};
 
 use beamdesk_types::Timestamp;
+use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{Digest, StoreError};
 
@@ -47,4 +48,19 @@ pub(crate) fn rows_max(limit: u32) -> i64 {
 pub(crate) fn id_list<T: std::fmt::Display>(ids: &[T]) -> String {
     let quoted: Vec<String> = ids.iter().map(|id| format!("\"{id}\"")).collect();
     format!("[{}]", quoted.join(","))
+}
+
+pub(crate) fn json<T: Serialize + ?Sized>(
+    value: &T,
+    what: &'static str,
+) -> Result<String, StoreError> {
+    // Fails only for maps whose keys are no text, of which we have none.
+    serde_json::to_string(value).map_err(|_| StoreError::Corrupt { what })
+}
+
+pub(crate) fn from_json<T: DeserializeOwned>(
+    text: &str,
+    what: &'static str,
+) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|_| StoreError::Corrupt { what })
 }

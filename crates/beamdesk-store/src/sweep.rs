@@ -8,6 +8,7 @@ use crate::{
     Store, StoreError,
     db::{db_now, transaction},
     row,
+    sample::SAMPLES_KEPT,
     stream::reason_word,
 };
 
@@ -36,6 +37,14 @@ impl Store {
                 .await?;
             sqlx::query("DELETE FROM recording_tickets WHERE expires_ms < $1")
                 .bind(db_old)
+                .execute(&mut *tx)
+                .await?;
+            sqlx::query("DELETE FROM enrolments WHERE expires_ms < $1 OR uses_left <= 0")
+                .bind(db_old)
+                .execute(&mut *tx)
+                .await?;
+            sqlx::query("DELETE FROM node_samples WHERE slot_ms < $1")
+                .bind(now_ms.saturating_sub(row::duration_ms(SAMPLES_KEPT)))
                 .execute(&mut *tx)
                 .await?;
             sqlx::query("DELETE FROM streams WHERE ended_ms < $1")

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{DesktopId, ImageId, NodeName, SizeId, UserId};
+use crate::{DesktopId, GpuRequest, ImageId, NodeName, SizeId, StationId, UserId};
 
 /// What the owner wants. Written by request handlers only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -125,4 +125,12 @@ pub struct Desktop {
     /// Set by *Restart*: power off once, then this is cleared and the goal brings it back.
     pub restart: bool,
     pub created: Timestamp,
+    /// What its owner asked of cards beyond its size.
+    pub gpu: GpuRequest,
+    /// The station it serves, if one was named.
+    pub station: Option<StationId>,
+    /// Since when it waits for room or, when it does not, last did: its place in the queue.
+    pub queued: Timestamp,
+    /// When it is stopped, unless it is extended. Set when it starts.
+    pub ends: Option<Timestamp>,
 }

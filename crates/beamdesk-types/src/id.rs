@@ -11,6 +11,12 @@ pub struct IdError {
     kind: &'static str,
 }
 
+impl IdError {
+    pub(crate) fn new(kind: &'static str) -> Self {
+        Self { kind }
+    }
+}
+
 macro_rules! uuid_id {
     ($(#[$doc:meta])* $name:ident, $kind:literal) => {
         $(#[$doc])*
@@ -121,6 +127,14 @@ uuid_id!(
     /// One recording of a stream, from attach to end.
     RecordingId, "recording"
 );
+uuid_id!(
+    /// Room held for a station from one time to another.
+    ReservationId, "reservation"
+);
+name_id!(
+    /// A station (beamline) that desktops serve.
+    StationId, "station"
+);
 name_id!(
     /// A gateway, as its certificate names it.
     GatewayName, "gateway"
@@ -137,6 +151,14 @@ name_id!(
     /// A size (OpenStack: flavor) a desktop may have.
     SizeId, "size"
 );
+
+impl NodeName {
+    /// The node that a host of this name is; `this-machine` where the name is none for a node.
+    pub fn of_host(hostname: &str) -> Self {
+        let name = hostname.trim().to_ascii_lowercase();
+        name.parse().unwrap_or_else(|_| Self("this-machine".to_owned()))
+    }
+}
 
 const NAME_CHARS_MAX: usize = 64;
 

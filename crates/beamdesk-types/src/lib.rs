@@ -4,9 +4,11 @@ mod actor;
 mod agent;
 mod clock;
 mod desktop;
+mod gpu;
 mod id;
 mod internal;
 mod node;
+mod placement;
 mod recording;
 mod secret;
 mod size;
@@ -15,21 +17,26 @@ pub use actor::{Actor, Role};
 pub use agent::{AgentConfig, AgentStatus, SessionConfig, SessionState};
 pub use clock::Clock;
 pub use desktop::{Desktop, Failure, FailureCode, Goal, Phase};
+pub use gpu::{GPUS_MAX, GpuRequest, GpuRequestError, WHOLE_CARD};
 pub use id::{
-    DesktopId, GatewayName, IdError, ImageId, NodeName, RecordingId, SessionId, SizeId, StreamId,
-    UserId,
+    DesktopId, GatewayName, IdError, ImageId, NodeName, RecordingId, ReservationId, SessionId,
+    SizeId, StationId, StreamId, UserId,
 };
 pub use internal::{
     CloseReason, Grant, LeaseAnswer, LeaseEnd, RedeemRequest, Refusal, RenewRequest, ResumeRequest,
 };
 pub use jiff::Timestamp;
-pub use node::{Node, Protection};
+pub use node::{
+    CARDS_MAX, Card, CardAddress, CardState, EnrolAnswer, EnrolRequest, Node, NodeContent,
+    NodeFacts, NodeReport, NodeReportAnswer, Partitioning, Protection, STALE_AFTER_INTERVALS,
+};
+pub use placement::{Claim, Misfit, Reservation, Station};
 pub use recording::{
     PlayAllowed, PlayCheck, PlayGrant, PlayRequest, RecordingAnswer, RecordingBegin,
     RecordingBegun, RecordingEnd, RecordingPolicy, RecordingState, RecordingSync, RecordingUse,
 };
 pub use secret::Secret;
-pub use size::{GpuRequest, Image, Size};
+pub use size::{Image, Size};
 
 /// ALPN of the stream between gateway and agent.
 pub const ALPN_STREAM: &[u8] = b"beamdesk-stream/1";

@@ -2,18 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ImageId, SizeId};
-
-/// What a desktop needs of graphics cards. Zero cards: none.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
-pub struct GpuRequest {
-    /// Whole cards.
-    pub count: u32,
-    /// Memory of each card, at least, in MiB.
-    pub memory_mib: u64,
-}
+use crate::{GpuRequest, ImageId, SizeId};
 
 /// A size (OpenStack: flavor) a desktop may have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +17,10 @@ pub struct Size {
     pub disk_gib: u64,
     #[serde(default)]
     pub gpu: GpuRequest,
+    /// How long a desktop of this size runs before it is stopped, unless it is extended. Zero:
+    /// without end.
+    #[serde(default)]
+    pub term_hours: u32,
     /// Offered to people for new desktops.
     pub enabled: bool,
 }
@@ -41,6 +34,9 @@ pub struct Image {
     /// What people see.
     pub name: String,
     pub description: String,
+    /// What it needs of cards at least, whatever the size.
+    #[serde(default)]
+    pub gpu: GpuRequest,
     /// Offered to people for new desktops.
     pub enabled: bool,
 }

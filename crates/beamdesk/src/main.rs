@@ -2,6 +2,8 @@
 
 mod clock;
 mod data;
+mod monitor;
+mod sched;
 mod sizes;
 mod up;
 mod user;
@@ -24,8 +26,12 @@ struct Arguments {
 enum Command {
     /// Runs the whole system in one process, with desktops on this machine.
     Up(up::Options),
+    /// Watches this node's cards, CPU, memory and disk, and tells the portal.
+    Monitor(monitor::Options),
     /// Lists accounts, or sets a forgotten password.
     User(user::Arguments),
+    /// Simulates placement over traces, or exports this system's past as one.
+    Sched(sched::Arguments),
     /// Prints the OpenAPI document of the portal.
     Openapi,
     /// Holds one desktop of the sandbox driver; started by `up`, not by people.
@@ -40,7 +46,12 @@ fn main() -> ExitCode {
             log_to_stderr();
             up::up(&options)
         }
+        Command::Monitor(options) => {
+            log_to_stderr();
+            monitor::monitor(&options)
+        }
         Command::User(arguments) => user::user(&arguments),
+        Command::Sched(arguments) => sched::sched(&arguments),
         Command::Openapi => print(&beamdesk_portal::openapi()),
         Command::SandboxHost => return beamdesk_cloud::sandbox::supervise(),
     };

@@ -13,6 +13,7 @@ pub(crate) fn sizes() -> Vec<Size> {
                 memory_mib: memory_gib * 1024,
                 disk_gib,
                 gpu: GpuRequest::default(),
+                term_hours: 0,
                 enabled: true,
             })
         })

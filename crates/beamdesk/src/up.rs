@@ -1,10 +1,16 @@
-//! `beamdesk up`: portal, gateway, reconciler and database in one process, desktops on this machine.
+//! `beamdesk up`: portal, gateway, monitor and database in one process, desktops on this machine.
 
 mod listen;
+mod monitor;
 mod options;
 mod ready;
 
-use std::{env, fs, net::SocketAddr, path::Path, sync::Arc};
+use std::{
+    env, fs,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::Path,
+    sync::Arc,
+};
 
 use anyhow::{Context, Result, anyhow, bail};
 use beamdesk_auth::{
@@ -17,7 +23,7 @@ use beamdesk_cloud::{
 };
 use beamdesk_gateway::{GatewayConfig, Times};
 use beamdesk_http::{Limits, Origins};
-use beamdesk_portal::{App, Listeners, OriginPair, Parts, PortalConfig, TlsProbe};
+use beamdesk_portal::{App, Asks, Listeners, OriginPair, Parts, PortalConfig, TlsProbe};
 use beamdesk_store::Store;
 use beamdesk_types::{Clock, GatewayName, Secret};
 use tokio::{
@@ -30,7 +36,7 @@ use url::Url;
 
 pub(crate) use self::options::Options;
 use self::{
-    listen::{Public, listen},
+    listen::{Public, bind, listen},
     ready::Ready,
 };
 use crate::{clock::SystemClock, data::Data, sizes::sizes};
@@ -59,6 +65,8 @@ async fn run(options: &Options) -> Result<()> {
     let public = listen(options, &hosts, &site_config(&site)?).await?;
     let internal = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
     let internal_address = internal.local_addr()?;
+    let monitors = bind(options.listen, options.monitor_port, "--monitor-port").await?;
+    let monitors_port = monitors.local_addr()?.port();
 
     let store = Store::open(&data.database())
         .await
@@ -80,6 +88,7 @@ async fn run(options: &Options) -> Result<()> {
             origins: public.origins.clone(),
             gateway: gateway.clone(),
             bind_domain: None,
+            monitor_url: hosts.first().map(|host| format!("https://{host}:{monitors_port}")),
             desktops_max: options.desktops_max,
             screen: (1920, 1080),
             sizes: sizes(),
@@ -91,17 +100,37 @@ async fn run(options: &Options) -> Result<()> {
         socket: internal,
         tls: Some(authority.server_config_requiring_client(&portal_identity, &[])?),
     };
+    let monitor = monitor::config(options, &authority, &data, local(monitors.local_addr()?))?;
+    let monitors = beamdesk_portal::Listener {
+        socket: monitors,
+        tls: Some(authority.server_config_allowing_client(&portal_identity, &[])?),
+    };
     let ready = Ready::new(&public, auth.setup_link_token().await?.as_ref());
     let gateway = GatewayConfig {
         recordings: options.recordings(&data.folder),
         ..gateway_config(&authority, gateway, &public.origins, public.gateway, internal_address)?
     };
-    let listeners = Listeners { public: public.portal, internal: vec![internal] };
+    let asks = match &options.ask_socket {
+        Some(path) => Some((Asks::bind(path).await?, portal.clone())),
+        None => None,
+    };
+    let listeners =
+        Listeners { public: public.portal, internal: vec![internal], monitors: vec![monitors] };
 
     let services = async {
         tokio::try_join!(
             async { beamdesk_portal::run(portal, listeners).await.context("the portal") },
+            async {
+                if let Some((asks, portal)) = asks {
+                    asks.run(portal).await;
+                }
+                anyhow::Ok(())
+            },
             async { beamdesk_gateway::run(gateway, shutdown.clone()).await.context("the gateway") },
+            async {
+                let run = beamdesk_monitor::run(monitor, Arc::clone(&clock), shutdown.clone());
+                Box::pin(run).await.context("the monitor")
+            },
         )
     };
     tokio::pin!(services);
@@ -121,12 +150,22 @@ async fn run(options: &Options) -> Result<()> {
             None => services.await,
         };
         cloud.shutdown().await;
-        done.map(|_| ())
+        done.map(drop)
     };
     tokio::select! {
         done = orderly => done,
         _ = interrupt.recv() => Err(anyhow!("stopped at once; desktops may still run, the next start finds them")),
     }
+}
+
+/// How this machine reaches a socket of its own, which may listen on all addresses.
+fn local(bound: SocketAddr) -> SocketAddr {
+    let ip = match bound.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, bound.port())
 }
 
 /// The certificate browsers see: the facility's own, or one made here.

@@ -54,8 +54,25 @@ export interface paths {
         delete: operations["remove_desktop"];
         options?: never;
         head?: never;
-        /** Gives it another name. */
-        patch: operations["rename_desktop"];
+        /** Gives it another name or, while it waits, another size. */
+        patch: operations["change_desktop"];
+        trace?: never;
+    };
+    "/api/v1/desktops/{id}/extend": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Lets it run longer, as far as the calendar allows. */
+        post: operations["extend_desktop"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/api/v1/desktops/{id}/restart": {
@@ -214,6 +231,24 @@ export interface paths {
         patch: operations["change_me"];
         trace?: never;
     };
+    "/api/v1/metrics-token": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Makes the token for `/metrics`; one made before is good no more. */
+        post: operations["new_metrics_token"];
+        /** Lets no token read `/metrics` any more. */
+        delete: operations["remove_metrics_token"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/nodes": {
         parameters: {
             query?: never;
@@ -221,11 +256,99 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Hosts with what is taken of them, and which walls stand between desktops. */
+        /** Nodes with what is taken of them, and which walls stand between desktops. */
         get: operations["nodes"];
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/nodes/enrolments": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Makes a secret with which a monitor is let in. */
+        post: operations["new_enrolment"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/nodes/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Forgets what monitors told of a node, and its history. Refused while desktops hold something of
+         *     it.
+         */
+        delete: operations["forget_node"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/nodes/{id}/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The last day of one node. */
+        get: operations["node_history"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/nodes/{id}/maintenance": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Takes a node out of use for a while, or puts it back. What runs there goes on. */
+        put: operations["put_maintenance"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/nodes/{id}/quarantine": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Believes a node again, and whichever machine reports as it next. */
+        delete: operations["lift_quarantine"];
         options?: never;
         head?: never;
         patch?: never;
@@ -241,6 +364,41 @@ export interface paths {
         /** Images and sizes for a new desktop, and what is free now. */
         get: operations["offers"];
         put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/offers/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** What would come of a request, without asking for it. Errors are those of asking. */
+        post: operations["check_offer"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/placement": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How desktops are placed, and how they could be. */
+        get: operations["placement"];
+        /** Chooses how desktops are placed from now on. */
+        put: operations["put_placement"];
         post?: never;
         delete?: never;
         options?: never;
@@ -312,6 +470,41 @@ export interface paths {
         /** A ticket to play or download a recording: good for 30 seconds, once, from this browser. */
         post: operations["create_play_ticket"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/reservations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Reservations that are going on or to come. */
+        get: operations["reservations"];
+        put?: never;
+        /** Holds room for a station's beam time. Refused when it could never be held. */
+        post: operations["add_reservation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/reservations/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Lets its room go. Desktops that run in it stay. */
+        delete: operations["remove_reservation"];
         options?: never;
         head?: never;
         patch?: never;
@@ -407,6 +600,42 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/stations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** All stations. */
+        get: operations["stations"];
+        put?: never;
+        /** Adds a station. */
+        post: operations["add_station"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/stations/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Changes a station. Desktops that run stay where they are. */
+        put: operations["put_station"];
+        post?: never;
+        /** Removes a station that no desktop and no coming reservation has. */
+        delete: operations["remove_station"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/users": {
         parameters: {
             query?: never;
@@ -442,6 +671,23 @@ export interface paths {
         patch: operations["change_user"];
         trace?: never;
     };
+    "/api/v1/whatif": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Simulates other settings. One at a time, a minute at most; ends when the request is aborted. */
+        post: operations["what_if"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -459,6 +705,109 @@ export interface components {
             id: string;
             subject: string;
         };
+        /** @description One graphics card, or a part of one that can be given away by itself. */
+        Card: {
+            address: components["schemas"]["CardAddress"];
+            /**
+             * Format: int32
+             * @description Memory bandwidth, GB/s (10^9 bytes).
+             */
+            bandwidth_gb_s: number;
+            /**
+             * Format: int32
+             * @description How busy it is, percent, where the host can tell.
+             */
+            busy_percent?: number | null;
+            /** Format: int32 */
+            clock_mhz: number;
+            /**
+             * Format: int32
+             * @description CUDA cores or stream processors.
+             */
+            cores: number;
+            /** @description What is wrong with it, in words for an administrator. Empty: nothing. */
+            fault?: string;
+            /**
+             * Format: int32
+             * @description Single-precision peak, 10^9 operations a second.
+             */
+            gflops: number;
+            /** Format: int32 */
+            iommu_group?: number | null;
+            /** Format: int64 */
+            memory_mib: number;
+            /** Format: int64 */
+            memory_mib_used?: number | null;
+            /** @description `RTX A6000`; the PCI id where no table knows it. */
+            model: string;
+            /** Format: int32 */
+            numa_node?: number | null;
+            /** @description Who holds it, as the host knows: a virtual machine's UUID or a program's name. */
+            owner?: string | null;
+            partitioning?: components["schemas"]["Partitioning"];
+            /** @description PCI vendor and device, `10de:2230`. */
+            pci_id: string;
+            state: components["schemas"]["CardState"];
+        };
+        /**
+         * @description What one card is called on its node: its PCI address (`0000:41:00.0`), or the UUID of a part of
+         *     one (vGPU, MIG). 1 to 64 characters of `a-z 0-9 . : - _`.
+         */
+        CardAddress: string;
+        CardHolder: {
+            desktop: components["schemas"]["DesktopId"];
+            name: string;
+            /** @description Whose it is. */
+            owner: string;
+            /** Format: int32 */
+            share_milli: number;
+        };
+        CardOffer: {
+            /** Format: int32 */
+            bandwidth_gb_s: number;
+            /** Format: int32 */
+            cores: number;
+            /** @description Wholly free. */
+            free: number;
+            /** @description Some of them are given in shares. */
+            is_shared: boolean;
+            /** Format: int64 */
+            memory_mib: number;
+            model: string;
+            total: number;
+        };
+        CardPoint: {
+            address: components["schemas"]["CardAddress"];
+            /** Format: int32 */
+            busy_percent?: number | null;
+            /**
+             * Format: int32
+             * @description What desktops of ours held of it, in thousandths.
+             */
+            held_milli: number;
+            /** Format: int64 */
+            memory_mib_used?: number | null;
+            state: components["schemas"]["CardState"];
+        };
+        /**
+         * @description What a card is at the moment, as its host sees it.
+         * @enum {string}
+         */
+        CardState: "free" | "assigned" | "reserved" | "faulty";
+        CardView: components["schemas"]["Card"] & {
+            /**
+             * Format: int32
+             * @description What can still be had of it, in thousandths.
+             */
+            free_milli: number;
+            /** @description Desktops of ours that hold it or a share of it. */
+            holders: components["schemas"]["CardHolder"][];
+        };
+        /** @description One of the two. */
+        ChangeDesktop: {
+            name?: string | null;
+            size?: components["schemas"]["SizeId"] | null;
+        };
         ChangeMe: {
             language?: components["schemas"]["Language"] | null;
             theme?: components["schemas"]["Theme"] | null;
@@ -472,6 +821,17 @@ export interface components {
             password?: string | null;
             role?: components["schemas"]["Role"] | null;
         };
+        /** @description In percent of all cards. */
+        CurvePoint: {
+            /** Format: double */
+            allocated: number;
+            /** Format: double */
+            frag: number;
+            /** Format: double */
+            load: number;
+            /** Format: double */
+            refused: number;
+        };
         /**
          * Format: uuid
          * @description One desktop, from its request to its deletion.
@@ -481,8 +841,17 @@ export interface components {
             desktops: components["schemas"]["DesktopView"][];
         };
         DesktopView: {
+            /** @description A card it had is gone from its node: it may have to be restarted. */
+            card_gone: boolean;
             /** Format: date-time */
             created: string;
+            /**
+             * Format: date-time
+             * @description When it is stopped, unless it is extended; absent: it runs without end, or not at all.
+             */
+            ends?: string | null;
+            /** @description Its end is near: within half an hour. */
+            ends_soon: boolean;
             failure?: components["schemas"]["FailureView"] | null;
             /**
              * Format: int32
@@ -490,6 +859,8 @@ export interface components {
              */
             generation: number;
             goal: components["schemas"]["Goal"];
+            /** @description What it needs of cards: by its size, image, station and owner together. */
+            gpu: components["schemas"]["GpuRequest"];
             id: components["schemas"]["DesktopId"];
             image: components["schemas"]["ImageName"];
             may: components["schemas"]["May"];
@@ -501,8 +872,21 @@ export interface components {
             phase_since: string;
             progress?: components["schemas"]["Progress"] | null;
             size: components["schemas"]["Size"];
-            /** @description Why it waits for room, while it does. */
-            waiting?: components["schemas"]["Waiting"][] | null;
+            station?: components["schemas"]["StationName"] | null;
+            waiting?: components["schemas"]["WaitingView"] | null;
+        };
+        /** @description A secret that lets monitors in; shown this once. */
+        EnrolmentView: {
+            /**
+             * @description What to run on the node. It does not hold the secret: commands can be seen by everybody on a
+             *     host.
+             */
+            command: string;
+            /** Format: date-time */
+            expires: string;
+            secret: components["schemas"]["Secret"];
+            /** Format: int32 */
+            uses: number;
         };
         /** @description The JSON of every error answer. */
         ErrorBody: {
@@ -516,6 +900,13 @@ export interface components {
             /** @description What to look for in the log. */
             request_id: string;
         };
+        ExtendDesktop: {
+            /**
+             * Format: int32
+             * @description How much longer; without, another term of its size.
+             */
+            hours?: number | null;
+        };
         /**
          * @description Why a desktop failed, as a stable word that the pages translate.
          * @enum {string}
@@ -526,14 +917,15 @@ export interface components {
             /** @description For operators. */
             detail?: string | null;
         };
-        /** @description What is free now, over all nodes. */
+        /** @description What is free now, over all nodes that take desktops. */
         Free: {
             /** Format: int64 */
             disk_gib: number;
+            /** @description Whole cards. */
             gpus: number;
             /** Format: int64 */
             memory_mib: number;
-            /** Format: int32 */
+            /** Format: int64 */
             vcpus: number;
         };
         /**
@@ -541,24 +933,68 @@ export interface components {
          * @enum {string}
          */
         Goal: "running" | "stopped" | "deleted";
-        /** @description What a desktop needs of graphics cards. Zero cards: none. */
+        /**
+         * @description What a desktop needs of graphics cards. Zero cards: none; a number that is zero: any.
+         *
+         *     As metadata of a size (OpenStack: extra specs) it has the keys `heps:gpu_num`,
+         *     `heps:gpu_mem_mib`, `heps:gpu_cores`, `heps:gpu_bandwidth` (GB/s), `heps:gpu_model` (with `|`
+         *     between) and `heps:gpu_share` (thousandths of one card).
+         */
         GpuRequest: {
             /**
              * Format: int32
-             * @description Whole cards.
+             * @description Memory bandwidth of each card, at least, in GB/s.
+             * @default 0
+             */
+            bandwidth_gb_s: number;
+            /**
+             * Format: int32
+             * @description CUDA cores or stream processors of each card, at least.
+             * @default 0
+             */
+            cores: number;
+            /**
+             * Format: int32
+             * @default 0
              */
             count: number;
             /**
              * Format: int64
-             * @description Memory of each card, at least, in MiB.
+             * @description Memory of each card, at least, in MiB. Of a share: what comes with the share.
+             * @default 0
              */
             memory_mib: number;
+            /**
+             * @description One of these; empty: any.
+             * @default []
+             */
+            models: string[];
+            /**
+             * Format: int32
+             * @description Of each card, in thousandths: 1000 is a card for oneself. Less only with one card.
+             * @default 1000
+             */
+            share_milli: number;
         };
+        /** @description What desktops without cards must leave beside each free card. */
+        GuardSettings: {
+            /** Format: int64 */
+            memory_mib_per_card: number;
+            /** Format: int32 */
+            vcpus_per_card: number;
+        };
+        /**
+         * @description For whom room is held.
+         * @enum {string}
+         */
+        HeldFor: "reservation" | "earlier";
         /** @description An operating-system image. */
         Image: {
             description: string;
             /** @description Offered to people for new desktops. */
             enabled: boolean;
+            /** @description What it needs of cards at least, whatever the size. */
+            gpu?: components["schemas"]["GpuRequest"];
             id: components["schemas"]["ImageId"];
             /** @description What people see. */
             name: string;
@@ -582,10 +1018,16 @@ export interface components {
             name: string;
             password: string;
         };
+        Maintenance: {
+            maintenance: boolean;
+        };
         /** @description What the one who asks may do to it now. */
         May: {
             connect: boolean;
+            extend: boolean;
             remove: boolean;
+            /** @description Take another size, while it waits. */
+            resize: boolean;
             restart: boolean;
             retry: boolean;
             start: boolean;
@@ -600,36 +1042,75 @@ export interface components {
             /** @description `system`, `light` or `dark`. */
             theme: string;
         };
+        MeasureView: {
+            /** Format: double */
+            mean: number;
+            name: string;
+            /** Format: double */
+            sd: number;
+        };
+        /** @description The token by which a monitoring system reads metrics; shown this once. */
+        MetricsToken: {
+            token: components["schemas"]["Secret"];
+        };
         /**
-         * @description What a node has too little of.
+         * @description The first reason why a node cannot take a desktop, in the order in which they are looked for.
          * @enum {string}
          */
-        MisfitCode: "disabled" | "vcpus" | "memory" | "disk" | "gpus" | "gpu_memory";
+        Misfit: "disabled" | "maintenance" | "quarantined" | "excluded" | "elsewhere" | "station" | "vcpus" | "memory" | "disk" | "stale" | "gpus" | "gpu_model" | "gpu_memory" | "gpu_cores" | "gpu_bandwidth" | "guard" | "reserved";
+        /** @description One reason why there is no room. */
+        MisfitCount: {
+            code: components["schemas"]["Misfit"];
+            /** @description On how many nodes this is the reason. */
+            nodes: number;
+        };
         NewDesktop: {
+            /** @description What it needs of cards beyond its size. */
+            gpu?: components["schemas"]["GpuRequest"];
             image: components["schemas"]["ImageId"];
             name: string;
             size: components["schemas"]["SizeId"];
+            station?: components["schemas"]["StationId"] | null;
+        };
+        NewEnrolment: {
+            /**
+             * Format: int32
+             * @description How many nodes the secret lets in; one, unless said otherwise.
+             */
+            uses?: number;
         };
         NewPlayTicket: {
             use: components["schemas"]["RecordingUse"];
+        };
+        NewReservation: {
+            /**
+             * Format: int32
+             * @description How many desktops.
+             */
+            count: number;
+            /** Format: date-time */
+            from: string;
+            note?: string;
+            size: components["schemas"]["SizeId"];
+            station: components["schemas"]["StationId"];
+            /** Format: date-time */
+            to: string;
         };
         NewUser: {
             name: string;
             password: string;
             role: components["schemas"]["Role"];
         };
-        /** @description What one host has, and what of it is taken. */
+        /** @description What one node has, and what of it is taken, as the scheduler sees it. */
         Node: {
+            /** @description Its cards as the driver or its monitor knows them. Who of ours holds them stands in claims. */
+            cards: components["schemas"]["Card"][];
             /** Format: int64 */
             disk_gib: number;
             /** Format: int64 */
             disk_gib_used: number;
-            /** @description Whether new desktops may go here. */
+            /** @description Whether the cloud lets new desktops go here. */
             enabled: boolean;
-            /** Format: int32 */
-            gpus: number;
-            /** @description Memory of each free whole card, in MiB. */
-            gpus_free_mib: number[];
             /** Format: int64 */
             memory_mib: number;
             /** Format: int64 */
@@ -640,8 +1121,42 @@ export interface components {
             /** Format: int32 */
             vcpus_used: number;
         };
+        /** @description What a monitor knows of its node apart from the cards. */
+        NodeFacts: {
+            /**
+             * Format: int32
+             * @description Of all CPUs together, 0 to 1000.
+             */
+            cpu_busy_permille: number;
+            /** @description `AMD EPYC 9354 32-Core Processor`. */
+            cpu_model: string;
+            /** Format: int32 */
+            cpus: number;
+            /**
+             * Format: int64
+             * @description Of the file system on which desktops' disks lie.
+             */
+            disk_gib: number;
+            /** Format: int64 */
+            disk_gib_used: number;
+            /** @description What keeps cards of this node from being given away, for an administrator. */
+            hints?: string[];
+            /** Format: int64 */
+            memory_mib: number;
+            /** Format: int64 */
+            memory_mib_used: number;
+        };
+        NodeHistory: {
+            /** @description Oldest first; at most a day old. */
+            samples: components["schemas"]["NodePoint"][];
+            /**
+             * Format: int64
+             * @description Seconds between two points, where none is missing.
+             */
+            slot_s: number;
+        };
         NodeList: {
-            nodes: components["schemas"]["Node"][];
+            nodes: components["schemas"]["NodeView"][];
             protections: components["schemas"]["Protection"][];
         };
         /**
@@ -650,22 +1165,134 @@ export interface components {
          *     1 to 64 characters of `a-z 0-9 . - _`, the first a letter or digit.
          */
         NodeName: string;
+        NodePoint: {
+            /** Format: date-time */
+            at: string;
+            cards: components["schemas"]["CardPoint"][];
+            /** @description Cards that desktops, or others on the host, held. */
+            cards_held: number;
+            cards_total: number;
+            /** Format: int32 */
+            cpu_busy_permille: number;
+            /** Format: int64 */
+            disk_gib: number;
+            /** Format: int64 */
+            disk_gib_used: number;
+            /** Format: int64 */
+            memory_mib: number;
+            /** Format: int64 */
+            memory_mib_used: number;
+        };
+        /**
+         * @description What a node is good for now. The first that applies, in this order.
+         * @enum {string}
+         */
+        NodeState: "quarantined" | "maintenance" | "disabled" | "stale" | "silent" | "open";
+        NodeView: {
+            /** @description As its monitor tells or, where it has none, as the cloud counts them. */
+            cards: components["schemas"]["CardView"][];
+            /** @description Whether the cloud knows it. */
+            is_known: boolean;
+            maintenance: boolean;
+            /** @description As the cloud counts it; all zero where the cloud does not know it. */
+            node: components["schemas"]["Node"];
+            quarantine?: components["schemas"]["QuarantineView"] | null;
+            record?: components["schemas"]["RecordView"] | null;
+            refused?: components["schemas"]["RefusedView"] | null;
+            state: components["schemas"]["NodeState"];
+            /** @description Stations it is kept for; empty: for everybody. */
+            stations: components["schemas"]["StationId"][];
+        };
+        /** @description What would come of a request now. */
+        OfferCheck: {
+            fits_now: boolean;
+            /** @description What it comes to, by size, image, station and wishes together. */
+            gpu: components["schemas"]["GpuRequest"];
+            /** @description How many nodes there are. */
+            nodes: number;
+            waiting?: components["schemas"]["WaitingView"] | null;
+        };
         Offers: {
+            /** @description Cards there are, by kind. */
+            cards: components["schemas"]["CardOffer"][];
             free: components["schemas"]["Free"];
+            /** @description Whether cards may be asked for beyond those of a size. */
+            gpu_additions: boolean;
             images: components["schemas"]["Image"][];
             protections: components["schemas"]["Protection"][];
             quota: components["schemas"]["Quota"];
             sizes: components["schemas"]["SizeOffer"][];
+            /** @description Whom a desktop may serve. Their nodes are for operators. */
+            stations: components["schemas"]["Station"][];
         };
         Owner: {
             id: components["schemas"]["UserId"];
             name: string;
+        };
+        /** @description How a card is given to desktops. */
+        Partitioning: {
+            /** @enum {string} */
+            kind: "whole";
+        } | {
+            /** @enum {string} */
+            kind: "shared";
+        } | {
+            /** @enum {string} */
+            kind: "mdev";
+            parent: components["schemas"]["CardAddress"];
+            profile: string;
+        } | {
+            /** @enum {string} */
+            kind: "mig";
+            parent: components["schemas"]["CardAddress"];
+            profile: string;
+        } | {
+            /** @enum {string} */
+            kind: "vf";
+            parent: components["schemas"]["CardAddress"];
         };
         /**
          * @description Where the desktop is. Written by the reconciler only.
          * @enum {string}
          */
         Phase: "pending" | "building" | "booting" | "ready" | "stopping" | "stopped" | "failed" | "deleting" | "deleted";
+        /** @description How the portal places desktops. */
+        PlacementSettings: {
+            /**
+             * Format: double
+             * @description Of CPU and memory, for policies that weigh them.
+             * @default 0.5
+             */
+            cpu_weight: number;
+            /**
+             * @description Whether people may ask for cards beyond what their size has.
+             * @default true
+             */
+            gpu_additions: boolean;
+            /**
+             * @default {
+             *       "memory_mib_per_card": 16384,
+             *       "vcpus_per_card": 4
+             *     }
+             */
+            guard: components["schemas"]["GuardSettings"] | null;
+            /**
+             * Format: double
+             * @default 0.5
+             */
+            memory_weight: number;
+            /**
+             * @description Name of a policy.
+             * @default expected_fill
+             */
+            policy: string;
+        };
+        PlacementView: {
+            /** @description The policy of an installation that chose none. */
+            default_policy: string;
+            policies: components["schemas"]["PolicyView"][];
+            settings: components["schemas"]["PlacementSettings"];
+        };
         PlayTicketView: {
             /** Format: date-time */
             expires: string;
@@ -673,6 +1300,11 @@ export interface components {
             play_url: string;
             /** @description Works once. Belongs into the body of a POST to `play_url`, and nowhere else. */
             ticket: components["schemas"]["Secret"];
+        };
+        PolicyView: {
+            name: string;
+            /** @description One line, English. */
+            text: string;
         };
         Progress: {
             /**
@@ -684,7 +1316,7 @@ export interface components {
             steps: number;
         };
         /**
-         * @description One wall between a desktop and the rest, and whether it stands on this host.
+         * @description One wall between a desktop and the rest, and whether it stands on this node.
          *
          *     A protection that cannot be had is shown to administrators and users; it is never pretended.
          */
@@ -698,11 +1330,43 @@ export interface components {
             detail: string;
             in_force: boolean;
         };
+        QuarantineView: {
+            /** @description `name`, `machine`, `twin`, `absurd`, `clock` or `unreadable`. */
+            code: string;
+            detail: string;
+        };
         Quota: {
             /** @description How many one has. */
             desktops: number;
             /** Format: int32 */
             desktops_max: number;
+        };
+        RecordView: {
+            /** Format: int64 */
+            age_s: number;
+            /**
+             * Format: int64
+             * @description By how much the node's clock is ahead of the portal's; negative: behind.
+             */
+            clock_off_s: number;
+            facts: components["schemas"]["NodeFacts"];
+            /** Format: int32 */
+            interval_s: number;
+            /** @description By so much that an administrator should put it right. */
+            is_clock_off: boolean;
+            is_stale: boolean;
+            /**
+             * Format: date-time
+             * @description By the portal's clock.
+             */
+            received: string;
+            /**
+             * Format: date-time
+             * @description By the node's clock.
+             */
+            sampled: string;
+            /** @description Of the monitor. */
+            version: string;
         };
         RecordedDesktop: {
             id: components["schemas"]["DesktopId"];
@@ -761,8 +1425,49 @@ export interface components {
             started: string;
             user: components["schemas"]["RecordedUser"];
         };
-        RenameDesktop: {
-            name: string;
+        RefusedView: {
+            /** Format: date-time */
+            at: string;
+            /** @description `old_generation` or `flood`. */
+            code: string;
+            /**
+             * Format: int64
+             * @description How many were refused for the same in a row.
+             */
+            count: number;
+            detail: string;
+        };
+        /** @description Room held for a station's beam time: `count` desktops of a size, from `from` until `to`. */
+        Reservation: {
+            /** Format: int32 */
+            count: number;
+            created_by: components["schemas"]["UserId"];
+            /** Format: date-time */
+            from: string;
+            id: components["schemas"]["ReservationId"];
+            note: string;
+            size: components["schemas"]["SizeId"];
+            station: components["schemas"]["StationId"];
+            /** Format: date-time */
+            to: string;
+        };
+        /**
+         * Format: uuid
+         * @description Room held for a station from one time to another.
+         */
+        ReservationId: string;
+        ReservationList: {
+            /** @description The first to begin first. */
+            reservations: components["schemas"]["Reservation"][];
+        };
+        ReservationMade: {
+            /**
+             * Format: int32
+             * @description For how many of its desktops there is room right from its beginning, if everybody keeps to
+             *     their term; for the others as soon as those who run without end have left.
+             */
+            in_time: number;
+            reservation: components["schemas"]["Reservation"];
         };
         /**
          * @description What a person may do. Each role may do all that the one before it may.
@@ -801,6 +1506,12 @@ export interface components {
             memory_mib: number;
             /** @description What people see. */
             name: string;
+            /**
+             * Format: int32
+             * @description How long a desktop of this size runs before it is stopped, unless it is extended. Zero:
+             *     without end.
+             */
+            term_hours?: number;
             /** Format: int32 */
             vcpus: number;
         };
@@ -813,11 +1524,40 @@ export interface components {
         SizeList: {
             sizes: components["schemas"]["Size"][];
         };
+        SizeName: {
+            id: components["schemas"]["SizeId"];
+            name: string;
+        };
         SizeOffer: {
             fits_now: boolean;
             /** @description Why it would have to wait; empty when it fits. */
-            misfits: components["schemas"]["Waiting"][];
+            misfits: components["schemas"]["MisfitCount"][];
+            /** @description How many nodes there are. */
+            nodes: number;
             size: components["schemas"]["Size"];
+        };
+        /** @description A station (beamline): whom a desktop serves, for fair shares, reservations and kept nodes. */
+        Station: {
+            /** @description What its desktops need of cards at least. */
+            gpu?: components["schemas"]["GpuRequest"];
+            id: components["schemas"]["StationId"];
+            /** @description What people see. */
+            name: string;
+            /** @description Nodes that are for its desktops and nobody else's. Empty: none of its own. */
+            nodes?: components["schemas"]["NodeName"][];
+        };
+        /**
+         * @description A station (beamline) that desktops serve.
+         *
+         *     1 to 64 characters of `a-z 0-9 . - _`, the first a letter or digit.
+         */
+        StationId: string;
+        StationList: {
+            stations: components["schemas"]["Station"][];
+        };
+        StationName: {
+            id: components["schemas"]["StationId"];
+            name: string;
         };
         /** @enum {string} */
         Theme: "system" | "light" | "dark";
@@ -829,6 +1569,11 @@ export interface components {
             /** @description Works once. Belongs into the body of a POST to `connect_url`, and nowhere else. */
             ticket: components["schemas"]["Secret"];
         };
+        /**
+         * @description Whose requests come.
+         * @enum {string}
+         */
+        TraceName: "history" | "heps" | "openb";
         /**
          * Format: uuid
          * @description One person's account.
@@ -845,11 +1590,77 @@ export interface components {
             name: string;
             role: components["schemas"]["Role"];
         };
-        /** @description One reason why there is no room. */
-        Waiting: {
-            code: components["schemas"]["MisfitCode"];
-            /** @description On how many nodes this is the reason. */
+        /** @description What one who waits is told. */
+        WaitingView: {
+            /**
+             * Format: date-time
+             * @description When it starts, if all keep to their terms and nobody comes before it.
+             */
+            estimate?: string | null;
+            held?: components["schemas"]["HeldFor"] | null;
+            misfits: components["schemas"]["MisfitCount"][];
+            /** @description Sizes that would start now, the most alike first. */
+            nearest: components["schemas"]["SizeName"][];
+            /** @description No node could take it even when empty. */
+            never: boolean;
+            /** @description How many nodes there are. */
             nodes: number;
+            /** @description In the queue; 1 is the next to come. */
+            place: number;
+            queue_length: number;
+            /**
+             * Format: date-time
+             * @description Until when it could run if it started now; its term is all that keeps it waiting.
+             */
+            shorter?: string | null;
+        };
+        WhatIf: {
+            /** Format: double */
+            cpu_weight?: number;
+            /** @description Whether desktops leave again. */
+            departures?: boolean;
+            /**
+             * Format: double
+             * @description What is asked for, as part of all cards: 1.3 is more than there are.
+             */
+            load?: number;
+            /** Format: double */
+            memory_weight?: number;
+            /**
+             * Format: int32
+             * @description Beyond those there are; negative: fewer.
+             */
+            more_nodes?: number;
+            /** @description Names of policies. */
+            policies: string[];
+            /**
+             * Format: int32
+             * @description Runs of each policy, each with other chance.
+             */
+            seeds?: number;
+            trace?: components["schemas"]["TraceName"];
+        };
+        WhatIfAnswer: {
+            cards: number;
+            /** @description False: time was over before all was simulated. */
+            is_whole: boolean;
+            nodes: number;
+            results: components["schemas"]["WhatIfResult"][];
+            /** Format: double */
+            seconds: number;
+            /** Format: int32 */
+            seeds: number;
+        };
+        WhatIfResult: {
+            curve: components["schemas"]["CurvePoint"][];
+            measures: components["schemas"]["MeasureView"][];
+            policy: string;
+        };
+        WishBody: {
+            gpu?: components["schemas"]["GpuRequest"];
+            image: components["schemas"]["ImageId"];
+            size: components["schemas"]["SizeId"];
+            station?: components["schemas"]["StationId"] | null;
         };
     };
     responses: never;
@@ -1016,7 +1827,7 @@ export interface operations {
             };
         };
     };
-    rename_desktop: {
+    change_desktop: {
         parameters: {
             query?: never;
             header?: never;
@@ -1027,7 +1838,41 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["RenameDesktop"];
+                "application/json": components["schemas"]["ChangeDesktop"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DesktopView"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    extend_desktop: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["DesktopId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ExtendDesktop"];
             };
         };
         responses: {
@@ -1325,6 +2170,60 @@ export interface operations {
             };
         };
     };
+    new_metrics_token: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MetricsToken"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    remove_metrics_token: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     nodes: {
         parameters: {
             query?: never;
@@ -1353,6 +2252,156 @@ export interface operations {
             };
         };
     };
+    new_enrolment: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewEnrolment"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EnrolmentView"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    forget_node: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["NodeName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    node_history: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["NodeName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NodeHistory"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    put_maintenance: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["NodeName"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Maintenance"];
+            };
+        };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    lift_quarantine: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["NodeName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     offers: {
         parameters: {
             query?: never;
@@ -1368,6 +2417,98 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Offers"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    check_offer: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WishBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OfferCheck"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    placement: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlacementView"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    put_placement: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PlacementSettings"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlacementView"];
                 };
             };
             /** @description What went wrong */
@@ -1526,6 +2667,99 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["PlayTicketView"];
                 };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    reservations: {
+        parameters: {
+            query?: {
+                /** @description Only those that end after this; from now on, unless said. */
+                from?: string;
+                /** @description Only those that begin before this. */
+                to?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReservationList"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    add_reservation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewReservation"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReservationMade"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    remove_reservation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["ReservationId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description What went wrong */
             default: {
@@ -1838,6 +3072,128 @@ export interface operations {
             };
         };
     };
+    stations: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StationList"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    add_station: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Station"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Station"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    put_station: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["StationId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Station"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Station"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    remove_station: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["StationId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     users: {
         parameters: {
             query?: never;
@@ -1919,6 +3275,38 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["UserView"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    what_if: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WhatIf"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WhatIfAnswer"];
                 };
             };
             /** @description What went wrong */

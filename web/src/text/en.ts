@@ -1,6 +1,27 @@
 /** English words of all pages. */
 
 const hosts = (n: number) => (n === 1 ? '1 host' : `${n} hosts`);
+const have = (n: number) => (n === 1 ? '1 host has' : `${n} hosts have`);
+const are = (n: number) => (n === 1 ? '1 host is' : `${n} hosts are`);
+
+/** What a desktop needs of graphics cards, in words where it has words. */
+export interface Need {
+  count: number;
+  /** Of one card, in thousandths. */
+  share: number;
+  /** `48 GiB`; empty: any. */
+  memory: string;
+  cores: number;
+  /** GB/s. */
+  bandwidth: number;
+  /** Names with commas between; empty: any. */
+  models: string;
+}
+
+/** A host may have some such cards free, but not as many. */
+const tooFew = ({ count }: Need, which: string) =>
+  count > 1 ? `fewer than ${count} free graphics cards${which}` : `no free graphics card${which}`;
+const percent = (milli: number) => `${milli / 10} %`;
 
 export const en = {
   product: 'Beamdesk',
@@ -30,6 +51,10 @@ export const en = {
     images: 'Images',
     sizes: 'Sizes',
     hosts: 'Hosts',
+    stations: 'Stations',
+    reservations: 'Reservations',
+    placement: 'Placement',
+    care: 'Administration',
     recordings: 'Recordings',
     account: 'Account',
     logOut: 'Log out',
@@ -73,6 +98,31 @@ export const en = {
       cloud_unavailable: 'The cloud does not answer at the moment. Try again in a moment.',
       internal: 'Something went wrong in the portal. Tell the operators, with the reference below.',
       body_too_large: 'That is too large to be sent.',
+      invalid_gpu: 'These demands on graphics cards are not possible.',
+      invalid_station: 'This station does not exist any more. Choose another one.',
+      invalid_node: 'A host of this name is not known.',
+      invalid_time:
+        'These times are not possible: the end comes after the beginning and lies ahead.',
+      invalid_policy: 'There is no such policy.',
+      invalid_settings: 'These settings are not possible.',
+      cannot_be_held:
+        'There can never be so much room at that time, even if everything else ended.',
+      invalid_hours: 'So many hours are not possible.',
+      cannot_extend: 'It cannot run longer: its room is reserved, or somebody waits for it.',
+      no_monitor_address:
+        'This portal was started without an address for monitors. Start it with one first.',
+      busy: 'A calculation is running already. Try again when it is done.',
+    } as Record<string, string>,
+    /** Followed by the portal’s own words. */
+    because: (why: string) => `Why: ${why}`,
+    /** Metadata keys of demands on cards. */
+    keys: {
+      'heps:gpu_num': 'the number of graphics cards (0 to 64)',
+      'heps:gpu_mem_mib': 'the memory of each graphics card',
+      'heps:gpu_cores': 'the cores of each graphics card',
+      'heps:gpu_bandwidth': 'the memory bandwidth of each graphics card',
+      'heps:gpu_model': 'the models of graphics cards: no model satisfies all that is asked',
+      'heps:gpu_share': 'the share of a graphics card; a part is of one card only',
     } as Record<string, string>,
   },
 
@@ -140,7 +190,7 @@ export const en = {
       deleted: 'Deleted',
     },
     phaseHints: {
-      pending: 'No host has room for this size right now. It starts by itself when there is.',
+      pending: 'No host has room for it right now. It starts by itself when there is.',
       building: 'A host is setting up the desktop.',
       booting: 'The desktop is starting its session.',
       ready: 'Press Connect to work on it.',
@@ -151,16 +201,71 @@ export const en = {
       deleted: '',
     },
     progress: (step: number, steps: number) => `Step ${step} of ${steps}`,
-    waitingFor: 'Why it waits',
+    waiting: {
+      place: (place: number, length: number) => `Place ${place} of ${length} in the queue`,
+      next: 'Next in the queue',
+      plan: (place: number, length: number) =>
+        `No room now: it would wait, at place ${place} of ${length}.`,
+      estimate: (time: string, left: string) => `Starts at about ${time} (in ${left}).`,
+      soon: 'Starts in a moment.',
+      unknown: 'When it starts cannot be foreseen: what runs now has no end that is known.',
+      never: 'No host here could ever take it, even an empty one.',
+      neverTodo: 'Choose another size, or ask the operators.',
+      heldEarlier: 'There would be room, but it is held for who has waited longer.',
+      heldReservation: 'There would be room, but it is reserved for a station’s beam time.',
+      shorter: (time: string) => `It could start now if it ended by ${time}.`,
+      why: (n: number) =>
+        n === 1 ? 'Why the host cannot take it' : `Why none of ${n} hosts can take it`,
+      nearest: 'This would start now:',
+      take: (size: string) => `Take ${size} instead`,
+    },
     misfits: {
-      vcpus: (n: number) => `not enough free processors on ${hosts(n)}`,
-      memory: (n: number) => `not enough free memory on ${hosts(n)}`,
-      disk: (n: number) => `not enough free disk on ${hosts(n)}`,
-      gpus: (n: number) => `no free graphics card on ${hosts(n)}`,
-      gpu_memory: (n: number) => `no free graphics card with enough memory on ${hosts(n)}`,
-      disabled: (n: number) => `no new desktops on ${hosts(n)}`,
-    } as Record<string, (n: number) => string>,
+      disabled: (n) => `${n === 1 ? '1 host takes' : `${n} hosts take`} no new desktops`,
+      maintenance: (n) => `${are(n)} being maintained`,
+      quarantined: (n) =>
+        `${n === 1 ? '1 host’s record is' : `${n} hosts’ records are`} not believed`,
+      excluded: (n) => `${n === 1 ? '1 host' : `${n} hosts`} failed to make it a moment ago`,
+      elsewhere: (n) => `${n === 1 ? '1 host does' : `${n} hosts do`} not hold its disk`,
+      station: (n) => `${are(n)} kept for other stations`,
+      vcpus: (n) => `${have(n)} too few free processors`,
+      memory: (n) => `${have(n)} too little free memory`,
+      disk: (n) => `${have(n)} too little free disk`,
+      stale: (n) => `${have(n)} not told of ${n === 1 ? 'its' : 'their'} cards for too long`,
+      gpus: (n, need) =>
+        need.share < 1000 && need.count === 1
+          ? `${have(n)} no graphics card with ${percent(need.share)} of it free`
+          : `${have(n)} ${tooFew(need, '')}`,
+      gpu_model: (n, need) =>
+        `${have(n)} ${tooFew(need, need.models ? `: ${need.models}` : ' of the model asked for')}`,
+      gpu_memory: (n, need) =>
+        `${have(n)} ${tooFew(need, need.memory ? ` with ${need.memory}` : ' with enough memory')}`,
+      gpu_cores: (n, need) =>
+        `${have(n)} ${tooFew(need, need.cores > 0 ? ` with ${need.cores} cores` : ' with enough cores')}`,
+      gpu_bandwidth: (n, need) =>
+        `${have(n)} ${tooFew(need, need.bandwidth > 0 ? ` with ${need.bandwidth} GB/s` : ' that is fast enough')}`,
+      guard: (n) =>
+        `${n === 1 ? '1 host keeps' : `${n} hosts keep`} what is left for desktops with graphics cards`,
+      reserved: (n) =>
+        `${n === 1 ? '1 host’s room is' : `${n} hosts’ room is`} held for a reservation or who waits longer`,
+    } as Record<string, (n: number, need: Need) => string>,
     misfitOther: (code: string, n: number) => `${code} on ${hosts(n)}`,
+    station: 'Station',
+    gpu: 'Graphics cards',
+    term: {
+      ends: 'Runs until',
+      left: (time: string) => `${time} left`,
+      over: 'ends now',
+      warning: (left: string) => `It is stopped in ${left}. Save your work, or extend it.`,
+      warningOnly: (left: string) => `It is stopped in ${left}. Save your work.`,
+      extend: 'Extend',
+      extendTitle: (name: string) => `Let ${name} run longer`,
+      hours: 'Hours from now',
+      hoursHint: 'Where its room is reserved for somebody else, it runs until that begins.',
+      until: (time: string) => `Until ${time}`,
+      extended: (time: string) => `It now runs until ${time}.`,
+      cut: (time: string) => `Only until ${time}: then its room is reserved for somebody else.`,
+    },
+    cardGone: 'A graphics card that it had is gone. Restart it to get another one.',
     failures: {
       build_failed: {
         what: 'It could not be made, after several tries.',
@@ -211,9 +316,6 @@ export const en = {
     vcpus: (n: number) => (n === 1 ? '1 processor' : `${n} processors`),
     memory: (text: string) => `${text} memory`,
     disk: (text: string) => `${text} disk`,
-    gpu: (n: number, memory: string) =>
-      n === 1 ? `1 graphics card, ${memory}` : `${n} graphics cards, ${memory} each`,
-    noGpu: 'no graphics card',
     fits: 'free now',
     mustWait: 'no room now: it would wait',
     freeNow: 'Free now',
@@ -221,6 +323,24 @@ export const en = {
     freeMemory: 'memory',
     freeDisk: 'disk',
     freeGpus: 'graphics cards',
+    cards: 'Graphics cards',
+    cardFree: (free: number, total: number) => `${free} of ${total} free`,
+    cardFacts: (memory: string, cores: number, bandwidth: number) =>
+      [
+        memory,
+        ...(cores > 0 ? [`${cores} cores`] : []),
+        ...(bandwidth > 0 ? [`${bandwidth} GB/s`] : []),
+      ].join(' · '),
+    station: 'Station',
+    stationHint: 'Whose work it is: its reservations and its hosts can then be used.',
+    noStation: 'none',
+    more: 'More choices of graphics cards',
+    moreHint: 'Added to what size, image and station ask for; the larger number counts.',
+    result: 'What you get',
+    resultGpu: 'Cards',
+    noCards: 'no graphics card',
+    fitsNow: 'There is room: it starts at once.',
+    checking: 'Looking for room…',
     quota: (have: number, max: number) => `You have ${have} of at most ${max} desktops.`,
     quotaFull: 'You have as many desktops as you may have. Delete one first.',
     submit: 'Make desktop',
@@ -228,6 +348,32 @@ export const en = {
     nothing: 'Nothing is offered yet. An administrator must enable an image and a size.',
     protections: 'How it is kept apart from others',
     someMissing: 'Not every protection is in force on this system.',
+  },
+
+  gpu: {
+    count: 'Number of cards',
+    memory: 'Memory of each card',
+    memoryMib: 'Memory of each card, MiB',
+    cores: 'Cores of each card, at least',
+    bandwidth: 'Memory bandwidth of each card, GB/s, at least',
+    models: 'Models',
+    modelsHint: 'One of these; none chosen: any.',
+    modelsText: 'Models, with | between',
+    share: 'Share of the card',
+    shareHint: 'In thousandths; 1000 is a whole card.',
+    shares: (milli: number) => (milli === 1000 ? 'a whole card' : `${percent(milli)} of a card`),
+    any: 'any',
+    atLeast: (text: string) => `at least ${text}`,
+    none: 'none',
+    minimum: 'Needs of graphics cards, at least',
+    cards: (n: number) => (n === 1 ? '1 graphics card' : `${n} graphics cards`),
+    with: (what: string, n: number, demands: string[]) =>
+      `${what}, ${demands.join(', ')}${n > 1 ? ' each' : ''}`,
+    cardsOf: (n: number, models: string) => `${n} × ${models}`,
+    shareOf: (milli: number, models: string) =>
+      `${percent(milli)} of ${models || 'a graphics card'}`,
+    coresOf: (n: number) => `${n} cores`,
+    bandwidthOf: (n: number) => `${n} GB/s`,
   },
 
   protections: {
@@ -300,6 +446,7 @@ export const en = {
     description: 'Description',
     offered: 'Offered',
     offer: 'Offer for new desktops',
+    gpu: 'Graphics cards',
     empty: 'The cloud has no images.',
     editTitle: (name: string) => `Image ${name}`,
   },
@@ -315,7 +462,11 @@ export const en = {
     memory: 'Memory, MiB',
     disk: 'Disk, GiB',
     gpus: 'Graphics cards',
-    gpuMemory: 'Memory of each card, MiB',
+    term: 'Runs for',
+    termHours: 'Runs for, hours',
+    termHint: 'Then it is stopped, unless it is extended. 0: without end.',
+    termOf: (hours: number) =>
+      hours === 0 ? 'without end' : hours % 24 === 0 ? `${hours / 24} d` : `${hours} h`,
     offered: 'Offered',
     offer: 'Offer for new desktops',
     empty: 'No size yet. Make one, so that people can ask for desktops.',
@@ -326,20 +477,284 @@ export const en = {
 
   hosts: {
     title: 'Hosts',
-    lead: 'Machines that run desktops, and what of them is taken.',
+    lead: 'Machines that run desktops, with every graphics card, as they are now.',
     name: 'Host',
     vcpus: 'Processors',
     memory: 'Memory',
     disk: 'Disk',
     gpus: 'Graphics cards',
     state: 'State',
-    open: 'takes desktops',
-    closed: 'takes no new desktops',
     of: (used: string, total: string) => `${used} of ${total}`,
     freeOf: (free: string, total: string) => `${free} of ${total} free`,
-    empty: 'The cloud reports no host.',
+    empty: 'There is no host yet. Let a monitor in, or connect a cloud.',
     protections: 'Protections between desktops',
     protectionsLead: 'What keeps one desktop from another on these hosts.',
+    states: {
+      open: 'takes desktops',
+      disabled: 'switched off in the cloud',
+      maintenance: 'maintenance',
+      quarantined: 'not believed',
+      stale: 'silent for too long',
+      silent: 'has no monitor',
+    },
+    stateHints: {
+      open: '',
+      disabled: 'The cloud lets no new desktops go there.',
+      maintenance: 'It takes no new desktops. Those that run go on.',
+      quarantined: 'Nothing new is placed there until somebody has looked and lifts this.',
+      stale: 'Its monitor has not reported for three intervals: no desktop with cards goes there.',
+      silent: 'Nothing has been told of its cards: only desktops without cards go there.',
+    },
+    quarantines: {
+      name: 'It reported under the name of another host.',
+      machine: 'Another machine reports under this name.',
+      twin: 'The same machine reports under two names.',
+      clock: 'Its clock is far off.',
+      absurd: 'It told what cannot be.',
+      unreadable: 'Its reports cannot be read.',
+    } as Record<string, string>,
+    summary: (n: number, cards: number, free: number) =>
+      cards === 0
+        ? `${hosts(n)}, no graphics cards`
+        : `${hosts(n)}, ${cards} graphics cards: ${free} free`,
+    troubled: (n: number) => `${hosts(n)} in trouble`,
+    find: 'Find',
+    findHint: 'Host, card, state or desktop',
+    nothingFound: 'No host is like that.',
+    open: (name: string) => `Cards and history of ${name}`,
+    noCards: 'This host has no graphics cards.',
+    card: 'Card',
+    cardMemory: 'Memory',
+    cardState: 'State',
+    holder: 'Held by',
+    share: 'Share',
+    busy: 'Busy',
+    numa: 'NUMA',
+    part: (profile: string, parent: string) => `${profile} of ${parent}`,
+    vf: (parent: string) => `virtual function of ${parent}`,
+    shared: 'for several desktops',
+    cardStates: {
+      free: 'free',
+      assigned: 'in use',
+      reserved: 'kept out of use',
+      faulty: 'faulty',
+      held: 'held',
+      partly: 'partly held',
+    },
+    foreign: (owner: string) => `${owner} (none of ours)`,
+    foreignUnknown: 'somebody else',
+    ownedBy: (desktop: string, user: string) => `${desktop}, ${user}`,
+    cardFacts: (cores: number, bandwidth: number, clock: number) =>
+      [
+        ...(cores > 0 ? [`${cores} cores`] : []),
+        ...(bandwidth > 0 ? [`${bandwidth} GB/s`] : []),
+        ...(clock > 0 ? [`${clock} MHz`] : []),
+      ].join(' · '),
+    iommu: (group: number) => `IOMMU group ${group}`,
+    record: 'Monitor',
+    reported: (age: string, interval: string) => `${age} ago, each ${interval}`,
+    version: (version: string) => `version ${version}`,
+    clockOff: (time: string) => `The host’s clock is ${time} off.`,
+    stations: 'Kept for',
+    processor: 'Processor',
+    hints: 'Hints for this host',
+    history: 'The last day',
+    noHistory: 'There is no history yet. A point is kept every five minutes.',
+    charts: {
+      cpu: 'Processors busy',
+      memory: 'Memory used',
+      held: 'Cards held',
+      busy: 'Cards busy',
+    },
+    chart: (label: string, now: string, low: string, high: string) =>
+      `${label}: now ${now}, between ${low} and ${high} in the last day`,
+    range: (low: string, high: string) => `${low} to ${high}`,
+    maintain: 'Begin maintenance',
+    maintainTitle: (name: string) => `Maintain ${name}?`,
+    maintainText: 'It takes no new desktops from now on. Desktops that run there go on.',
+    unmaintain: 'End maintenance',
+    lift: 'Believe it again',
+    liftTitle: (name: string) => `Believe ${name} again?`,
+    liftText: 'Do this when the reason is mended. Desktops are placed there again.',
+    forget: 'Forget',
+    forgetTitle: (name: string) => `Forget ${name}?`,
+    forgetText:
+      'Its record and its history are deleted. If its monitor reports again, a new record is made.',
+    enrol: 'Let a monitor in',
+    enrolTitle: 'Let a monitor in',
+    enrolText: 'The monitor reports the processors, memory and graphics cards of a host here.',
+    enrolUses: 'For how many hosts',
+    enrolMake: 'Make a secret',
+    enrolCommand: 'Run this on the host, as root',
+    enrolSecret: 'It waits for the secret: paste this, press Enter and Ctrl-D',
+    enrolOnce: (time: string) =>
+      `The secret is shown only now. It works until ${time}; treat it like a password.`,
+    refused: (count: number, time: string) =>
+      count === 1
+        ? `A report was refused ${time} ago. What is shown here is older.`
+        : `${count} reports were refused, the newest ${time} ago. What is shown here is older.`,
+    refusals: {
+      old_generation: 'It was an old one that came again.',
+      flood: 'It reports more often than it should.',
+    } as Record<string, string>,
+    copy: 'Copy',
+    copied: 'Copied.',
+    copyFailed: 'Select the text and copy it yourself.',
+  },
+
+  stations: {
+    title: 'Stations',
+    lead: 'Beamlines that desktops serve: with a fair share of the room, reservations, and hosts of their own.',
+    create: 'New station',
+    id: 'Identifier',
+    name: 'Name',
+    gpu: 'Graphics cards, at least',
+    nodes: 'Hosts kept for it',
+    nodesHint: 'Only its desktops go there. None chosen: it shares all hosts with the others.',
+    noNodes: 'none',
+    gone: 'not known at the moment',
+    empty: 'No station yet. Without one, everybody shares alike.',
+    editTitle: (name: string) => `Station ${name}`,
+    removeTitle: (name: string) => `Remove station ${name}?`,
+    removeText:
+      'Hosts kept for it are for everybody again. This works only while no desktop and no reservation names it.',
+  },
+
+  reservations: {
+    title: 'Reservations',
+    lead: 'Room held for beam time: other desktops start only where they leave it free.',
+    create: 'New reservation',
+    station: 'Station',
+    size: 'Size',
+    count: 'Desktops',
+    from: 'From',
+    to: 'To',
+    note: 'Note',
+    noteHint: 'For example the proposal.',
+    by: 'Made by',
+    view: 'Show as',
+    week: 'Week',
+    list: 'List',
+    previous: 'Week before',
+    next: 'Week after',
+    today: 'This week',
+    weekOf: (from: string, to: string) => `${from} – ${to}`,
+    now: 'now',
+    addOn: (station: string, day: string) => `New reservation for ${station} on ${day}`,
+    none: 'nothing reserved',
+    emptyWeek: 'Nothing is reserved in this week.',
+    empty: 'Nothing is reserved.',
+    noStations: 'There is no station yet. Make one first; room is reserved for a station.',
+    noSizes: 'There is no size yet.',
+    what: (count: number, size: string) => `${count} × ${size}`,
+    span: (from: string, to: string) => `${from} – ${to}`,
+    length: (time: string) => `for ${time}`,
+    inTime: (ready: number, count: number) =>
+      `The reservation is made. Only ${ready} of ${count} have room from the beginning: others run without an end until then.`,
+    made: 'The reservation is made.',
+    ended: 'The end must come after the beginning.',
+    removeTitle: (station: string) => `Remove the reservation of ${station}?`,
+    removeText: 'Its room is free for everybody at once. Desktops that run go on.',
+    why: 'Why not:',
+    past: 'over',
+    going: 'going on',
+  },
+
+  placement: {
+    title: 'Placement',
+    lead: 'Which host a desktop is put on, and what would change with other rules.',
+    policy: 'Policy',
+    policyHint: 'How the host is chosen among those where a desktop fits.',
+    policies: {
+      fgd_bf:
+        'Places a desktop where it breaks up the least room for what is usually asked; equals go to the fullest host.',
+      expected_fill:
+        'Places a desktop where the least is lost of what usual requests would still fill; equals go to the fullest host.',
+      fgd: 'Places a desktop where it breaks up the least room for what is usually asked (fragmentation gradient descent).',
+      fit: 'Places a desktop on the host whose free room is most like the request. Easy to explain.',
+      paper:
+        'The published score: the product of card quality and similarity. Kept for comparison.',
+      paper_mib: 'The published score with memory in MiB. Shows how it hangs on units.',
+      best_fit: 'Fills the host with the least room left.',
+      dot_product: 'Prefers hosts whose free room points the same way as the request.',
+      gpu_packing: 'Fills used cards first, then used hosts.',
+      nova: 'Like OpenStack Nova with RAM, CPU and PCI weighers: spreads.',
+      nova_ram: 'Like OpenStack Nova with the RAM weigher alone: spreads.',
+      spread: 'The emptiest host first.',
+      random: 'Any host where it fits. For comparison only.',
+    } as Record<string, string>,
+    default: 'default',
+    cpuWeight: 'Weight of processors',
+    memoryWeight: 'Weight of memory',
+    weightsHint: 'For policy paper and ties between equals; together they are 1.',
+    guard: 'Keep hosts with cards for desktops with cards',
+    guardVcpus: 'Processors kept for each free card',
+    guardMemory: 'Memory kept for each free card, MiB',
+    guardHint:
+      'A desktop without cards goes there only while enough processors and memory stay for the free cards.',
+    additions: 'Users may ask for more graphics cards than their size has',
+    saved: 'Saved. It holds for the next desktop.',
+    whatIf: 'What if',
+    whatIfLead:
+      'Plays a history of requests through the same scheduler with other rules. Nothing real is changed.',
+    trace: 'Requests',
+    traces: { history: 'our own', heps: 'light source, made up', openb: 'openb, public' },
+    tracesHint: {
+      history: 'Of the last weeks, on the hosts that are here now.',
+      heps: '250 hosts of one to four cards, 500 desktops for hours to days.',
+      openb: 'A machine-learning cluster of 1,213 hosts and 6,212 cards.',
+    },
+    compare: 'Policies to compare',
+    moreHosts: 'More hosts',
+    moreHostsHint: 'As the ones there are; fewer with a minus sign.',
+    load: 'Load, percent of the cards',
+    departures: 'Desktops also end',
+    departuresHint: 'Else they only come, until nothing more fits.',
+    seeds: 'Repetitions',
+    run: 'Calculate',
+    running: 'Calculating… at most a minute',
+    stop: 'Stop',
+    result: 'Result',
+    resultOf: (nodes: number, cards: number, seeds: number, seconds: string) =>
+      `${hosts(nodes)}, ${cards} cards, ${seeds} ${seeds === 1 ? 'repetition' : 'repetitions'}, ${seconds} s`,
+    measures: {
+      alloc100: 'Cards used at full load',
+      alloc130: 'Cards used at the end',
+      alloc: 'Cards used, mean',
+      frag: 'Lost in pieces',
+      first: 'First refusal at load',
+      multi_failed: 'Refused, several cards',
+      failed: 'Refused, with cards',
+      cpu_failed: 'Refused, without cards',
+      blocked: 'Refused, with cards',
+      multi_blocked: 'Refused, several cards',
+      weighted_blocked: 'Cards refused',
+      too_small: 'On a card too small',
+    } as Record<string, string>,
+    measureHints: {
+      alloc100: 'Share of the cards in use when as much was asked for as there is. More is better.',
+      alloc130: 'Share of the cards in use when all requests have come. More is better.',
+      alloc: 'Share of the cards in use, over time. More is better.',
+      frag: 'Share of the cards that is free but of no use to what is usually asked. Less is better.',
+      first: 'How much had been asked for when the first request found no room. More is better.',
+      multi_failed: 'Requests of several cards that found no room. Less is better.',
+      failed: 'Requests of cards that found no room. Less is better.',
+      cpu_failed: 'Requests without cards that found no room. Less is better.',
+      blocked: 'Share of the requests of cards that found no room. Less is better.',
+      multi_blocked: 'Share of the requests of several cards that found no room. Less is better.',
+      weighted_blocked: 'Share of the cards asked for that were refused. Less is better.',
+      too_small: 'Share of the requests that got a card with too little memory. Less is better.',
+    } as Record<string, string>,
+    plusMinus: (mean: string, sd: string) => `${mean} ± ${sd}`,
+    best: 'best',
+    cut: 'Time was over before all repetitions were done.',
+    plot: 'Cards in use against load',
+    plotText: (policy: string, from: string, to: string) =>
+      `${policy} ends at ${to} (began at ${from})`,
+    xAxis: 'asked for, % of the cards',
+    yAxis: 'in use, %',
+    table: 'As a table',
+    choose: 'Choose at least one policy.',
   },
 
   recordings: {

@@ -43,14 +43,35 @@ export function clockTime(ms: number): string {
 
 /** A moment, in the reader's own time zone. */
 export function moment(timestamp: string): string {
-  const style = { dateStyle: 'medium', timeStyle: 'short', hourCycle: 'h23' } as const;
+  return told(timestamp, { dateStyle: 'medium', timeStyle: 'short', hourCycle: 'h23' });
+}
+
+/** A moment that is near: without its day when that is today. */
+export function soon(timestamp: string, now: number): string {
+  const isToday = new Date(timestamp).toDateString() === new Date(now).toDateString();
+  return isToday ? told(timestamp, { timeStyle: 'short', hourCycle: 'h23' }) : moment(timestamp);
+}
+
+/** A day, with its name. */
+export function day(at: number): string {
+  return told(at, { weekday: 'short', day: 'numeric', month: 'short' });
+}
+
+function told(at: string | number, style: Intl.DateTimeFormatOptions): string {
   const { lang } = document.documentElement;
   // A British reader of English wants the day first.
   const own = navigator.languages.filter((tag) => tag.slice(0, 2) === lang.slice(0, 2));
-  return new Intl.DateTimeFormat([...own, lang], style).format(new Date(timestamp));
+  return new Intl.DateTimeFormat([...own, lang], style).format(new Date(at));
 }
 
-function number(value: number): string {
-  const digits = { maximumFractionDigits: value < 10 ? 1 : 0 };
-  return new Intl.NumberFormat(document.documentElement.lang, digits).format(value);
+/** A share of one as percent. */
+export function percent(share: number): string {
+  const digits = { style: 'percent', maximumFractionDigits: 0 } as const;
+  return new Intl.NumberFormat(document.documentElement.lang, digits).format(share);
+}
+
+/** A count, or a measure with at most so many digits behind the point. */
+export function number(value: number, digits = value < 10 ? 1 : 0): string {
+  const style = { maximumFractionDigits: digits };
+  return new Intl.NumberFormat(document.documentElement.lang, style).format(value);
 }

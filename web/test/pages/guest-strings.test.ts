@@ -8,25 +8,35 @@ import { type Component, flushSync, mount, unmount } from 'svelte';
 import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import type {
+  Card,
   Desktop,
+  GpuRequest,
   Image,
   Me,
+  MisfitCount,
   Node,
   Offers,
   Protection,
   Recording,
+  Reservation,
   Size,
+  Station,
   User,
-  Waiting,
+  WhatIfAnswer,
 } from '../../src/api/client';
 import { ApiError } from '../../src/api/client';
 import App from '../../src/App.svelte';
 import Desktops from '../../src/pages/Desktops.svelte';
 import Hosts from '../../src/pages/admin/Hosts.svelte';
 import Images from '../../src/pages/admin/Images.svelte';
+import Placement from '../../src/pages/admin/Placement.svelte';
+import Reservations from '../../src/pages/admin/Reservations.svelte';
 import SetPassword from '../../src/pages/admin/SetPassword.svelte';
 import Sizes from '../../src/pages/admin/Sizes.svelte';
+import Stations from '../../src/pages/admin/Stations.svelte';
 import Users from '../../src/pages/admin/Users.svelte';
+import WhatIfResult from '../../src/pages/admin/WhatIfResult.svelte';
+import { noGpu } from '../../src/pages/gpu';
 import NewDesktop from '../../src/pages/NewDesktop.svelte';
 import Recordings from '../../src/pages/Recordings.svelte';
 import { router } from '../../src/router.svelte';
@@ -128,6 +138,20 @@ const sizeOf = (id: string, name: string): Size => ({
   enabled: true,
 });
 
+const gpuOf = (text: string): GpuRequest => ({ ...noGpu(), count: 1, models: [text] });
+
+/** The code is one that no table knows. */
+const misfitsOf = (text: string) => [{ code: text as MisfitCount['code'], nodes: 2 }];
+
+const waitingOf = (text: string): NonNullable<Desktop['waiting']> => ({
+  place: 1,
+  queue_length: 2,
+  nodes: 2,
+  misfits: misfitsOf(text),
+  nearest: [{ id: 'n', name: text }],
+  never: false,
+});
+
 function desktopOf(text: string, index: number): Desktop {
   const phase = (['failed', 'pending', 'ready'] as const)[index % 3] ?? 'ready';
   return {
@@ -143,7 +167,12 @@ function desktopOf(text: string, index: number): Desktop {
     created: THEN,
     generation: 1,
     failure: { code: 'build_failed', detail: text },
-    waiting: phase === 'pending' ? [{ code: text as Waiting['code'], nodes: 2 }] : null,
+    gpu: gpuOf(text),
+    station: { id: 's', name: text },
+    ends: THEN,
+    ends_soon: true,
+    card_gone: true,
+    waiting: phase === 'pending' ? waitingOf(text) : null,
     may: {
       connect: true,
       start: false,
@@ -151,8 +180,9 @@ function desktopOf(text: string, index: number): Desktop {
       restart: true,
       retry: false,
       remove: true,
-      rename: true,
-    } as Desktop['may'],
+      extend: true,
+      resize: true,
+    },
   };
 }
 
@@ -177,7 +207,7 @@ const viewOf = (text: string): View => ({
 });
 
 // Hundreds of cards take a while without a real browser.
-describe('sec_xss guest_strings', { timeout: 60_000 }, () => {
+describe('sec_xss guest_strings', { timeout: 120_000 }, () => {
   beforeAll(() => {
     expect(new Set(hostile).size).toBe(hostile.length);
     expect(hostile.length).toBeGreaterThanOrEqual(500);
@@ -280,23 +310,142 @@ describe('sec_xss guest_strings', { timeout: 60_000 }, () => {
   });
 
   it('in hosts and protections', async () => {
-    const nodeOf = (name: string): Node => ({
-      name,
-      vcpus: 8,
-      vcpus_used: 2,
-      memory_mib: 8192,
-      memory_mib_used: 1024,
-      disk_gib: 100,
-      disk_gib_used: 20,
-      gpus: 0,
-      gpus_free_mib: [],
-      enabled: true,
+    const cardOf = (text: string): Card => ({
+      address: text,
+      pci_id: text,
+      model: text,
+      memory_mib: 1024,
+      cores: 1,
+      bandwidth_gb_s: 1,
+      clock_mhz: 1,
+      gflops: 1,
+      partitioning: { kind: 'mig', profile: text, parent: text },
+      state: 'assigned',
+      owner: text,
+      fault: text,
+      holders: [{ desktop: 'd', name: text, owner: text, share_milli: 500 }],
+      free_milli: 500,
     });
+    const nodeOf = (name: string): Node => ({
+      node: {
+        name,
+        vcpus: 8,
+        vcpus_used: 2,
+        memory_mib: 8192,
+        memory_mib_used: 1024,
+        disk_gib: 100,
+        disk_gib_used: 20,
+        cards: [],
+        enabled: true,
+      },
+      state: 'quarantined',
+      is_known: true,
+      maintenance: false,
+      quarantine: { code: name, detail: name },
+      refused: { code: name, detail: name, at: THEN, count: 1 },
+      stations: [name],
+      cards: [cardOf(name), { ...cardOf(`${name} `), holders: [] }],
+      record: {
+        facts: {
+          cpus: 1,
+          cpu_model: name,
+          cpu_busy_permille: 1,
+          memory_mib: 1,
+          memory_mib_used: 1,
+          disk_gib: 1,
+          disk_gib_used: 1,
+          hints: [name],
+        },
+        sampled: THEN,
+        received: THEN,
+        age_s: 1,
+        interval_s: 10,
+        version: name,
+        is_stale: false,
+        clock_off_s: 0,
+        is_clock_off: false,
+      },
+    });
+    portal.answers.set('/api/v1/nodes/{id}/history', { slot_s: 300, samples: [] });
     const wallOf = (text: string): Protection => ({ code: text, detail: text, in_force: false });
     await compare((texts) => {
       const answer = { nodes: texts.map(nodeOf), protections: texts.map(wallOf) };
       portal.answers.set('/api/v1/nodes', answer);
-      return shown(Hosts, {});
+      return shown(Hosts, {}, (target) => {
+        for (const button of target.querySelectorAll<HTMLButtonElement>('.open')) button.click();
+        flushSync();
+        expect(target.querySelectorAll('[data-testid="card"]').length).toBe(2 * texts.length);
+        return parts(target);
+      });
+    });
+  });
+
+  it('in stations and reservations, as a week and as a list', async () => {
+    const stationOf = (text: string): Station => ({
+      id: text,
+      name: text,
+      gpu: gpuOf(text),
+      nodes: [text],
+    });
+    const reservationOf = (text: string, index: number): Reservation => ({
+      id: `reservation-${index}`,
+      station: text,
+      size: text,
+      count: 2,
+      from: THEN,
+      to: '2026-03-01T20:00:00Z',
+      note: text,
+      created_by: 'm',
+    });
+    portal.answers.set('/api/v1/nodes', { nodes: [], protections: [] });
+    await compare((texts) => {
+      portal.answers.set('/api/v1/stations', { stations: texts.map(stationOf) });
+      return shown(Stations, {});
+    });
+    for (const view of [0, 1]) {
+      await compare((texts) => {
+        portal.answers.set('/api/v1/stations', { stations: texts.map(stationOf) });
+        portal.answers.set('/api/v1/sizes', { sizes: texts.map((text) => sizeOf(text, text)) });
+        portal.answers.set('/api/v1/reservations', { reservations: texts.map(reservationOf) });
+        return shown(Reservations, {}, (target) => {
+          target.querySelectorAll<HTMLInputElement>('.view input')[view]?.click();
+          flushSync();
+          return parts(target);
+        });
+      });
+    }
+  });
+
+  it('in policies of another portal, and in what they would do', async () => {
+    const settings = {
+      policy: 'fit',
+      cpu_weight: 0.5,
+      memory_weight: 0.5,
+      guard: null,
+      gpu_additions: true,
+    };
+    await compare((texts) => {
+      const policies = texts.map((text) => ({ name: text, text }));
+      portal.answers.set('/api/v1/placement', { settings, policies, default_policy: 'fit' });
+      return shown(Placement, {});
+    });
+    await compare((texts) => {
+      const answer: WhatIfAnswer = {
+        results: texts.map((text) => ({
+          policy: text,
+          measures: [{ name: texts[0] ?? '', mean: 1, sd: 0 }],
+          curve: [
+            { load: 1, allocated: 1, frag: 0, refused: 0 },
+            { load: 2, allocated: 2, frag: 0, refused: 0 },
+          ],
+        })),
+        nodes: 1,
+        cards: 1,
+        seeds: 1,
+        seconds: 1,
+        is_whole: true,
+      };
+      return shown(WhatIfResult, { answer });
     });
   });
 
@@ -321,8 +470,20 @@ describe('sec_xss guest_strings', { timeout: 60_000 }, () => {
         sizes: texts.map((text) => ({
           size: sizeOf(text, text),
           fits_now: false,
-          misfits: [{ code: text as Waiting['code'], nodes: 1 }],
+          nodes: 1,
+          misfits: misfitsOf(text),
         })),
+        cards: texts.map((text) => ({
+          model: text,
+          memory_mib: 1024,
+          cores: 1,
+          bandwidth_gb_s: 1,
+          free: 0,
+          total: 1,
+          is_shared: false,
+        })),
+        stations: texts.map((text) => ({ id: text, name: text })),
+        gpu_additions: true,
         free: { vcpus: 1, memory_mib: 1, disk_gib: 1, gpus: 0 },
         quota: { desktops: 0, desktops_max: 3 },
         protections: [],

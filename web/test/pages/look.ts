@@ -1,7 +1,14 @@
 /** What a page is made of, written down so that two pages can be compared. */
 
 /** Numbered by the framework, another number each time a page is shown. */
-const NUMBERED = new Set(['id', 'for', 'aria-labelledby', 'aria-describedby', 'form']);
+const NUMBERED = new Set([
+  'id',
+  'for',
+  'aria-labelledby',
+  'aria-describedby',
+  'aria-controls',
+  'form',
+]);
 
 /** Every element, attribute and text below a node, in order. */
 export function parts(node: Node): string[] {

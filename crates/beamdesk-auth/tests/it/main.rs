@@ -8,6 +8,7 @@
 
 mod leases;
 mod login;
+mod monitors;
 mod pki;
 mod resume;
 mod sec_agent;

@@ -11,10 +11,11 @@ use std::{
 };
 
 use beamdesk_auth::{
-    Authority, HandleKey, Identity, PkiError, gateway_name_of, gateway_server_name, site_config,
-    site_identity,
+    Authority, HandleKey, Identity, PkiError, gateway_name_of, gateway_server_name,
+    monitor_server_name, node_name_of, site_config, site_identity,
 };
-use beamdesk_types::DesktopId;
+use beamdesk_types::{DesktopId, NodeName};
+use sha2::{Digest as _, Sha256};
 use tokio_rustls::rustls::pki_types::{CertificateDer, pem::PemObject};
 
 use crate::world::{HandClock, gateway, real_now};
@@ -102,6 +103,40 @@ fn a_certificate_names_its_gateway_and_no_other_does() {
     let again = authority.agent_identity(DesktopId::fresh(), 1).unwrap();
     assert_ne!(agent.key_pem.expose(), again.key_pem.expose());
     assert!(!format!("{agent:?}").contains(agent.key_pem.expose()));
+}
+
+#[test]
+fn a_certificate_names_its_node_and_no_other_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let authority = authority(dir.path());
+    let node = |name: &str| name.parse::<NodeName>().unwrap();
+    for name in ["gpu-1", "gpu_1.hall.example.org", "7", &"a".repeat(63)] {
+        let identity = authority.monitor_identity(&node(name)).unwrap();
+        assert_eq!(node_name_of(&der(&identity)), Some(node(name)), "{name}");
+        assert_eq!(gateway_name_of(&der(&identity)), None, "a monitor is no gateway");
+    }
+    assert_eq!(monitor_server_name(&node("gpu-1")), "gpu-1.node.beamdesk.internal");
+    // One that could not be read out of the certificate again gets none.
+    for name in [&"a".repeat(64), "a-", "a..b", "a."] {
+        let refused = authority.monitor_identity(&node(name)).unwrap_err();
+        assert!(matches!(refused, PkiError::Name { .. }), "{name}: {refused:?}");
+    }
+    let others = [
+        authority.gateway_identity(&gateway("gpu-1")).unwrap(),
+        authority.portal_identity().unwrap(),
+        authority.agent_identity(DesktopId::fresh(), 1).unwrap(),
+    ];
+    for other in &others {
+        assert_eq!(node_name_of(&der(other)), None);
+    }
+}
+
+#[test]
+fn the_authority_is_known_by_the_digest_of_its_certificate() {
+    let dir = tempfile::tempdir().unwrap();
+    let authority = authority(dir.path());
+    let der = CertificateDer::from_pem_slice(authority.authority_pem().as_bytes()).unwrap();
+    assert_eq!(authority.fingerprint().unwrap(), hex::encode(Sha256::digest(&der)));
 }
 
 #[test]

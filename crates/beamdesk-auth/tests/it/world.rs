@@ -10,8 +10,8 @@ use std::{
 use beamdesk_auth::{Auth, AuthConfig, HandleKey, Login, RedeemError, Redeemed, RefusedReason};
 use beamdesk_store::{Store, User};
 use beamdesk_types::{
-    Actor, Clock, Desktop, DesktopId, GatewayName, Goal, Phase, RedeemRequest, ResumeRequest, Role,
-    Secret, Timestamp, UserId,
+    Actor, Clock, Desktop, DesktopId, GatewayName, Goal, GpuRequest, Phase, RedeemRequest,
+    ResumeRequest, Role, Secret, Timestamp, UserId,
 };
 use secrecy::SecretString;
 
@@ -128,6 +128,10 @@ impl World {
             failure: None,
             restart: false,
             created: self.clock.now(),
+            gpu: GpuRequest::default(),
+            station: None,
+            queued: self.clock.now(),
+            ends: None,
         };
         self.store.add_desktop(&desktop, 100).await.unwrap();
         desktop

@@ -123,9 +123,11 @@ impl Sandbox {
         if !folder.exists()? {
             return Ok(None);
         }
-        let known = |generation, state, address| {
-            Ok(Some(Server { id: server_id(desktop), desktop, generation, state, address }))
+        let with = |generation, state, address, cards| {
+            let (id, node) = (server_id(desktop), self.machine.name.clone());
+            Ok(Some(Server { id, desktop, generation, state, address, node, cards }))
         };
+        let known = |generation, state, address| with(generation, state, address, Vec::new());
         let order = match folder.order() {
             Ok(Some(order)) => order,
             // Removed since we looked.
@@ -143,10 +145,10 @@ impl Sandbox {
         let starting = self.starting().contains_key(&desktop);
         match (alive, server.map(|server| (server.state, server.ended))) {
             (true, Some((ServerState::On { address }, _))) => {
-                known(order.generation, PowerState::Active, Some(address))
+                with(order.generation, PowerState::Active, Some(address), order.cards)
             }
             (true, Some((ServerState::Off | ServerState::Broken, _)) | None) => {
-                known(order.generation, PowerState::Building, None)
+                with(order.generation, PowerState::Building, None, order.cards)
             }
             (false, Some((ServerState::Broken, why))) => {
                 known(order.generation, PowerState::Error(why.unwrap_or_default()), None)
@@ -210,6 +212,7 @@ fn unknown_order() -> Order {
         owner: beamdesk_types::UserId::from_u128(0),
         vcpus: 0,
         memory_mib: 0,
+        cards: Vec::new(),
     }
 }
 

@@ -16,7 +16,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use beamdesk_types::{DesktopId, UserId};
+use beamdesk_types::{CardAddress, DesktopId, UserId};
 use rustix::{
     fs::{FlockOperation, fcntl_lock},
     process::{Flock, FlockType, Pid, fcntl_getlk},
@@ -33,6 +33,8 @@ pub(super) struct Order {
     pub(super) owner: UserId,
     pub(super) vcpus: u32,
     pub(super) memory_mib: u64,
+    #[serde(default)]
+    pub(super) cards: Vec<CardAddress>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -196,6 +196,8 @@ async fn start(
         hostname: &hostname,
         mark: &spec.mark,
         tmp_bytes: spec.tmp_bytes,
+        devices: &spec.devices,
+        cards: &spec.cards,
         status: Some(status_write.as_raw_fd()),
     };
     let mut stage = Stage::new(spec.uid.is_some());
@@ -203,6 +205,7 @@ async fn start(
     let doors = spec.groups.iter().map(cgroup::Group::door).collect::<io::Result<_>>()?;
     let launch = Launch {
         uid: spec.uid,
+        groups: spec.devices.groups.clone(),
         doors,
         stage,
         listener: Some(listener),

@@ -27,6 +27,8 @@ use tokio::process::Command;
 pub(super) struct Launch {
     /// User and group to become; `None`: stay.
     pub(super) uid: Option<u32>,
+    /// Further groups to be in, where a user is become: those of the desktop's cards.
+    pub(super) groups: Vec<libc::gid_t>,
     /// `cgroup.procs` of the groups to join.
     pub(super) doors: Vec<fs::File>,
     pub(super) stage: Stage,
@@ -81,6 +83,7 @@ pub(super) fn command(program: &Path, launch: Launch) -> io::Result<Command> {
     let reserved = fs::File::open("/dev/null")?;
     let listener = launch.listener.map(move_up).transpose()?;
     let (uid, doors, mut stage, status) = (launch.uid, launch.doors, launch.stage, launch.status);
+    let groups = launch.groups;
     let parent = rustix::process::getpid();
     let mut command = Command::new(program);
     let before_exec = move || {
@@ -92,7 +95,7 @@ pub(super) fn command(program: &Path, launch: Launch) -> io::Result<Command> {
             set_stage(&mut stage)?;
         }
         if let Some(uid) = uid {
-            become_user(uid)?;
+            become_user(uid, &groups)?;
         }
         setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
         rustix::process::umask(Mode::from_raw_mode(0o022));
@@ -177,10 +180,10 @@ fn mount(
     check(unsafe { libc::mount(source.as_ptr(), target.as_ptr(), kind, flags, options) })
 }
 
-/// User, group and no other groups, for good.
-fn become_user(uid: u32) -> io::Result<()> {
-    // SAFETY: a count of zero reads nothing.
-    check(unsafe { libc::setgroups(0, ptr::null()) })?;
+/// User, group and no other groups than these, for good.
+fn become_user(uid: u32, groups: &[libc::gid_t]) -> io::Result<()> {
+    // SAFETY: reads as many numbers as there are.
+    check(unsafe { libc::setgroups(groups.len(), groups.as_ptr()) })?;
     // SAFETY: no pointers.
     check(unsafe { libc::setresgid(uid, uid, uid) })?;
     // SAFETY: no pointers.

@@ -26,7 +26,9 @@ impl Machine {
         let memory_mib = memory_mib(&meminfo)
             .ok_or_else(|| io::Error::other("/proc/meminfo does not tell the memory"))?;
         Ok(Self {
-            name: node_name(&fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default()),
+            name: NodeName::of_host(
+                &fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default(),
+            ),
             vcpus: cpus.saturating_mul(config.cpu_overcommit.max(1)),
             memory_mib: memory_mib.saturating_sub(config.memory_reserved_mib),
         })
@@ -47,14 +49,11 @@ fn memory_mib(meminfo: &str) -> Option<u64> {
     Some(kib / 1024)
 }
 
-fn node_name(hostname: &str) -> NodeName {
-    let fallback = || "this-machine".to_owned().try_into().expect("a plain name");
-    hostname.trim().to_ascii_lowercase().try_into().unwrap_or_else(|_| fallback())
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{memory_mib, node_name};
+    use beamdesk_types::NodeName;
+
+    use super::memory_mib;
 
     #[test]
     fn memory_is_read_from_meminfo() {
@@ -65,7 +64,7 @@ mod tests {
 
     #[test]
     fn an_odd_host_name_is_replaced() {
-        assert_eq!(node_name("Lab-PC.example\n").as_str(), "lab-pc.example");
-        assert_eq!(node_name("(none)").as_str(), "this-machine");
+        assert_eq!(NodeName::of_host("Lab-PC.example\n").as_str(), "lab-pc.example");
+        assert_eq!(NodeName::of_host("(none)").as_str(), "this-machine");
     }
 }

@@ -17,6 +17,7 @@ use super::{
     Sandbox, SandboxConfig,
     cgroup::Groups,
     clear::{clear, strays},
+    devices::Devices,
     driver::fresh_nonce,
     failed,
     folder::{self, Wanted, write_whole},
@@ -163,10 +164,13 @@ async fn try_walls(sandbox: &Sandbox) -> Result<(), CloudError> {
         hostname: TRIAL,
         mark: &mark,
         tmp_bytes: 1024 * 1024,
+        devices: &Devices::default(),
+        cards: &[],
         status: None,
     };
     let arguments = walls::arguments(&walls, &mut stage).map_err(failed)?;
-    let launch = Launch { uid, doors: Vec::new(), stage, listener: None, status: None };
+    let launch =
+        Launch { uid, groups: Vec::new(), doors: Vec::new(), stage, listener: None, status: None };
     let mut command = launch::command(&sandbox.bwrap, launch).map_err(failed)?;
     command.args(arguments).args(["--", "/bin/true"]);
     command.env_clear().stdin(Stdio::null()).kill_on_drop(true);

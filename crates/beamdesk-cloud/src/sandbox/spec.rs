@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use beamdesk_types::AgentConfig;
+use beamdesk_types::{AgentConfig, CardAddress};
 use serde::{Deserialize, Serialize};
 
-use super::cgroup::Group;
+use super::{cgroup::Group, devices::Devices};
 
 /// On the supervisor's standard input, as one JSON document. It holds the agent's key, so it is
 /// never on disk nor among the arguments.
@@ -27,6 +27,11 @@ pub(super) struct HostSpec {
     pub(super) read_only: Vec<PathBuf>,
     /// Largest size of the sandbox's `/tmp`; it counts as memory of the desktop.
     pub(super) tmp_bytes: u64,
+    /// The desktop's own cards, and what of `/dev` belongs to them.
+    #[serde(default)]
+    pub(super) cards: Vec<CardAddress>,
+    #[serde(default)]
+    pub(super) devices: Devices,
     pub(super) agent: AgentConfig,
 }
 

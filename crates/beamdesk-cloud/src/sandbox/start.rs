@@ -21,6 +21,7 @@ use tracing::info;
 use super::{
     Booked, Sandbox,
     cgroup::Limits,
+    devices::Devices,
     driver::{busy, fresh_nonce, supervisor},
     fail_point::{DIE_AT, fail_point},
     failed,
@@ -69,6 +70,7 @@ impl Sandbox {
             owner: spec.owner,
             vcpus: spec.size.vcpus,
             memory_mib: spec.size.memory_mib,
+            cards: spec.cards.clone(),
         };
         if !folder.make(&order).map_err(failed)? {
             folder.set_order(&order).map_err(failed)?;
@@ -96,6 +98,8 @@ impl Sandbox {
             mark: self.mark(&spec.desktop.to_string()),
             read_only: self.config.read_only.clone(),
             tmp_bytes: spec.size.memory_mib * MIB / 2,
+            devices: Devices::of(Path::new("/"), &spec.cards).map_err(failed)?,
+            cards: spec.cards.clone(),
             agent: spec.agent.clone(),
         };
         match self.supervise(&host).await? {
@@ -120,7 +124,7 @@ impl Sandbox {
         let size = &spec.size;
         let fits = taken.vcpus.saturating_add(size.vcpus) <= self.machine.vcpus
             && taken.memory_mib.saturating_add(size.memory_mib) <= self.machine.memory_mib
-            && size.gpu.count == 0;
+            && spec.cards.len() >= usize::try_from(size.gpu.count).unwrap_or(usize::MAX);
         if !fits {
             return Err(CloudError::NoCapacity);
         }
@@ -179,8 +183,8 @@ impl Sandbox {
             memory_mib_used: taken.memory_mib,
             disk_gib: disk.bytes / GIB,
             disk_gib_used: (disk.bytes - disk.bytes_free).div_ceil(GIB),
-            gpus_free_mib: Vec::new(),
-            gpus: 0,
+            // Its monitor knows them, and claims keep them apart.
+            cards: Vec::new(),
             enabled: true,
         })
     }

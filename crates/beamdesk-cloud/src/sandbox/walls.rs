@@ -7,7 +7,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::launch::Stage;
+use beamdesk_types::CardAddress;
+
+use super::{devices::Devices, launch::Stage};
 
 /// Everything the argument list depends on.
 #[derive(Debug)]
@@ -22,6 +24,8 @@ pub(super) struct Walls<'a> {
     /// By which the sandbox's processes are known: see [`super::clear::strays`].
     pub(super) mark: &'a str,
     pub(super) tmp_bytes: u64,
+    pub(super) devices: &'a Devices,
+    pub(super) cards: &'a [CardAddress],
     pub(super) status: Option<RawFd>,
 }
 
@@ -45,6 +49,12 @@ pub(super) fn arguments(walls: &Walls<'_>, stage: &mut Stage) -> io::Result<Vec<
         }
     }
     list.add(["--proc", "/proc", "--dev", "/dev"]);
+    for node in &walls.devices.nodes {
+        list.bind("--dev-bind", node, node);
+    }
+    for (target, link) in &walls.devices.links {
+        list.bind("--symlink", target, link);
+    }
     list.add(["--size", &walls.tmp_bytes.to_string(), "--perms", "1777", "--tmpfs", "/tmp"]);
     list.add(["--size", RUN_BYTES, "--tmpfs", "/run"]);
     list.add(["--dir", "/var", "--symlink", "/tmp", "/var/tmp", "--symlink", "/run", "/var/run"]);
@@ -74,6 +84,10 @@ pub(super) fn arguments(walls: &Walls<'_>, stage: &mut Stage) -> io::Result<Vec<
     // The root itself is a tmpfs; nothing more may be written to it.
     list.add(["--remount-ro", "/"]);
     list.add(["--setenv", MARK, walls.mark]);
+    if !walls.cards.is_empty() {
+        let cards: Vec<&str> = walls.cards.iter().map(CardAddress::as_str).collect();
+        list.add(["--setenv", CARDS, &cards.join(",")]);
+    }
     for (name, value) in ENVIRONMENT {
         list.add(["--setenv", name, value]);
     }
@@ -138,6 +152,8 @@ impl Arguments {
 
 /// Environment variable that holds the mark.
 pub(super) const MARK: &str = "BEAMDESK_SANDBOX";
+/// Environment variable with the addresses of the desktop's own cards, comma between.
+const CARDS: &str = "BEAMDESK_CARDS";
 /// Where the agent is found inside.
 pub(super) const AGENT: &str = "/run/beamdesk/agent";
 /// The optional video encoder, beside the agent on the host as inside.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use beamdesk_types::{DesktopId, Node, NodeName};
+use beamdesk_types::{CardAddress, CardState, DesktopId, Node, NodeName, Partitioning, WHOLE_CARD};
 
 use super::{
     Pace,
@@ -11,20 +11,21 @@ use super::{
 };
 use crate::{CloudError, PowerState, Server, ServerId, ServerSpec};
 
-/// What a server takes of its host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a server takes of its host while it is not off.
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Taken {
     vcpus: u32,
     memory_mib: u64,
     disk_gib: u64,
+    cards: Vec<CardAddress>,
+    share_milli: u32,
 }
 
 #[derive(Debug, Clone)]
 struct Machine {
     server: Server,
-    node: NodeName,
-    taken: Taken,
-    cards_mib: Vec<u64>,
+    /// `None` while it is off.
+    taken: Option<Taken>,
     /// What comes next, and when; `None`: nothing by itself.
     next: Option<(Duration, Step)>,
     /// When its agent starts to answer, if it ever does.
@@ -92,8 +93,30 @@ impl World {
     pub(super) fn view(&self) -> View {
         View {
             servers: self.machines.iter().map(|(id, m)| (*id, m.server.clone())).collect(),
-            nodes: self.nodes.values().cloned().collect(),
+            nodes: self.nodes.values().map(|node| self.seen(node)).collect(),
         }
+    }
+
+    /// A node with its cards as a driver would find them.
+    fn seen(&self, node: &Node) -> Node {
+        let mut node = node.clone();
+        for card in &mut node.cards {
+            let holds = |machine: &&Machine| {
+                machine.server.node == node.name && machine.server.cards.contains(&card.address)
+            };
+            if let Some(holder) = self.machines.values().find(holds) {
+                card.state = CardState::Assigned;
+                card.owner = Some(holder.server.id.to_string());
+            }
+        }
+        node
+    }
+
+    /// Thousandths of a card that servers hold.
+    fn held_milli(&self, node: &NodeName, card: &CardAddress) -> u32 {
+        let on_node = self.machines.values().filter(|machine| machine.server.node == *node);
+        let taken = on_node.filter_map(|machine| machine.taken.as_ref());
+        taken.filter(|taken| taken.cards.contains(card)).map(|taken| taken.share_milli).sum()
     }
 
     pub(super) fn stale_view(&self) -> View {
@@ -112,10 +135,10 @@ impl World {
         if let Some(machine) = self.machines.get(&spec.desktop) {
             return Ok(machine.server.id.clone());
         }
-        let Some(node) = self.nodes.get_mut(&spec.node) else {
+        if !self.nodes.contains_key(&spec.node) {
             return Err(CloudError::Refused(format!("there is no host {}", spec.node)));
-        };
-        let (taken, cards_mib) = take(node, spec).ok_or(CloudError::NoCapacity)?;
+        }
+        let taken = self.take(&spec.node, spec).ok_or(CloudError::NoCapacity)?;
         self.made += 1;
         self.writes += 1;
         let id = ServerId(format!("sim-{}", self.made));
@@ -125,27 +148,38 @@ impl World {
             generation: spec.agent.generation,
             state: PowerState::Building,
             address: None,
+            node: spec.node.clone(),
+            cards: taken.cards.clone(),
         };
-        let node = spec.node.clone();
-        let machine = Machine { server, node, taken, cards_mib, next: None, answers_from: None };
+        let machine = Machine { server, taken: Some(taken), next: None, answers_from: None };
         self.machines.insert(spec.desktop, machine);
         self.begin_start(spec.desktop);
         Ok(id)
     }
 
     /// `Ok(false)`: there is no such server.
-    pub(super) fn power_on(&mut self, id: &ServerId, generation: u32) -> bool {
-        let Some(machine) = self.machines.values_mut().find(|m| m.server.id == *id) else {
-            return false;
+    pub(super) fn power_on(
+        &mut self,
+        id: &ServerId,
+        spec: &ServerSpec,
+    ) -> Result<bool, CloudError> {
+        let Some(server) = self.machines.values().map(|m| &m.server).find(|s| s.id == *id) else {
+            return Ok(false);
         };
-        if machine.server.state == PowerState::Off {
-            machine.server.generation = generation;
+        if server.state != PowerState::Off {
+            return Ok(true);
+        }
+        let (desktop, node) = (server.desktop, server.node.clone());
+        let taken = self.take(&node, spec).ok_or(CloudError::NoCapacity)?;
+        if let Some(machine) = self.machines.get_mut(&desktop) {
+            machine.server.generation = spec.agent.generation;
             machine.server.state = PowerState::Building;
-            let desktop = machine.server.desktop;
+            machine.server.cards.clone_from(&taken.cards);
+            machine.taken = Some(taken);
             self.writes += 1;
             self.begin_start(desktop);
         }
-        true
+        Ok(true)
     }
 
     pub(super) fn power_off(&mut self, id: &ServerId) -> bool {
@@ -230,6 +264,9 @@ impl World {
 
     fn take_step(&mut self, desktop: DesktopId, step: Step) {
         let silent = matches!(step, Step::Up) && self.strikes(Fault::AgentSilent);
+        if matches!(step, Step::Off | Step::Gone) {
+            self.give_back(desktop);
+        }
         let Some(machine) = self.machines.get_mut(&desktop) else { return };
         machine.next = None;
         machine.answers_from = None;
@@ -250,44 +287,54 @@ impl World {
                 machine.server.address = None;
             }
             Step::Gone => {
-                if let Some(machine) = self.machines.remove(&desktop)
-                    && let Some(node) = self.nodes.get_mut(&machine.node)
-                {
-                    give_back(node, &machine);
-                }
+                self.machines.remove(&desktop);
             }
         }
     }
-}
 
-/// Books what `spec` asks for, or leaves the node as it was.
-fn take(node: &mut Node, spec: &ServerSpec) -> Option<(Taken, Vec<u64>)> {
-    let size = &spec.size;
-    let fits = node.vcpus.saturating_sub(node.vcpus_used) >= size.vcpus
-        && node.memory_mib.saturating_sub(node.memory_mib_used) >= size.memory_mib
-        && node.disk_gib.saturating_sub(node.disk_gib_used) >= size.disk_gib;
-    if !fits {
-        return None;
+    /// Books what `spec` asks for, or leaves the node as it was.
+    fn take(&mut self, name: &NodeName, spec: &ServerSpec) -> Option<Taken> {
+        let size = &spec.size;
+        let node = self.nodes.get(name)?;
+        let fits = node.vcpus.saturating_sub(node.vcpus_used) >= size.vcpus
+            && node.memory_mib.saturating_sub(node.memory_mib_used) >= size.memory_mib
+            && node.disk_gib.saturating_sub(node.disk_gib_used) >= size.disk_gib
+            && spec.cards.len() >= usize::try_from(size.gpu.count).unwrap_or(usize::MAX);
+        if !fits || !spec.cards.iter().all(|card| self.has_card(node, card, spec.share_milli)) {
+            return None;
+        }
+        let node = self.nodes.get_mut(name)?;
+        node.vcpus_used += size.vcpus;
+        node.memory_mib_used += size.memory_mib;
+        node.disk_gib_used += size.disk_gib;
+        Some(Taken {
+            vcpus: size.vcpus,
+            memory_mib: size.memory_mib,
+            disk_gib: size.disk_gib,
+            cards: spec.cards.clone(),
+            share_milli: spec.share_milli,
+        })
     }
-    // The smallest cards that do, so that the large ones stay for those who need them.
-    let mut free = node.gpus_free_mib.clone();
-    free.sort_unstable();
-    let mut cards_mib = Vec::new();
-    for _ in 0..size.gpu.count {
-        let at = free.iter().position(|&memory| memory >= size.gpu.memory_mib)?;
-        cards_mib.push(free.remove(at));
-    }
-    node.gpus_free_mib = free;
-    node.vcpus_used += size.vcpus;
-    node.memory_mib_used += size.memory_mib;
-    node.disk_gib_used += size.disk_gib;
-    let taken = Taken { vcpus: size.vcpus, memory_mib: size.memory_mib, disk_gib: size.disk_gib };
-    Some((taken, cards_mib))
-}
 
-fn give_back(node: &mut Node, machine: &Machine) {
-    node.vcpus_used -= machine.taken.vcpus;
-    node.memory_mib_used -= machine.taken.memory_mib;
-    node.disk_gib_used -= machine.taken.disk_gib;
-    node.gpus_free_mib.extend_from_slice(&machine.cards_mib);
+    fn has_card(&self, node: &Node, address: &CardAddress, share_milli: u32) -> bool {
+        let Some(card) = node.cards.iter().find(|card| card.address == *address) else {
+            return false;
+        };
+        let is_cut = card.partitioning == Partitioning::Shared || share_milli == WHOLE_CARD;
+        card.state == CardState::Free
+            && is_cut
+            && self.held_milli(&node.name, address) + share_milli <= WHOLE_CARD
+    }
+
+    fn give_back(&mut self, desktop: DesktopId) {
+        let Some(machine) = self.machines.get_mut(&desktop) else { return };
+        machine.server.cards.clear();
+        if let Some(taken) = machine.taken.take()
+            && let Some(node) = self.nodes.get_mut(&machine.server.node)
+        {
+            node.vcpus_used -= taken.vcpus;
+            node.memory_mib_used -= taken.memory_mib;
+            node.disk_gib_used -= taken.disk_gib;
+        }
+    }
 }

@@ -15,6 +15,7 @@ use beamdesk_cloud::{
 };
 use beamdesk_types::{
     AgentConfig, DesktopId, GpuRequest, Image, NodeName, Secret, SessionConfig, Size, UserId,
+    WHOLE_CARD,
 };
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
@@ -277,8 +278,11 @@ fn make_spec(
             memory_mib: 256,
             disk_gib: 1,
             gpu: GpuRequest::default(),
+            term_hours: 0,
             enabled: true,
         },
+        cards: Vec::new(),
+        share_milli: WHOLE_CARD,
         agent: AgentConfig {
             desktop,
             generation,

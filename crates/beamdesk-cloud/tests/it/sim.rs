@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use beamdesk_cloud::{
-    CloudError, Compute, PowerState,
+    CloudError, Compute, Power, PowerState,
     sim::{Fault, Faults, Pace, Sim},
 };
-use beamdesk_types::{DesktopId, UserId};
+use beamdesk_types::{CardState, DesktopId, Partitioning, UserId};
 
 use crate::bed::spec_on;
 
@@ -126,6 +126,48 @@ async fn history(seed: u64) -> Vec<String> {
         }
     }
     history
+}
+
+#[tokio::test]
+async fn a_card_is_given_once_and_comes_back_when_the_server_is_off() {
+    let mut nodes = Sim::equal_nodes(1, 8, 16_384, 100);
+    nodes[0].cards = Sim::equal_cards(1, "RTX A6000", 49_152, &Partitioning::Whole);
+    let sim = Sim::new(1, nodes);
+    let card = sim.true_nodes()[0].cards[0].address.clone();
+    let mut one = spec_on(&sim, DesktopId::fresh(), UserId::fresh(), 1).await;
+    one.size.gpu.count = 1;
+    one.cards = vec![card.clone()];
+    let mut other = spec_on(&sim, DesktopId::fresh(), UserId::fresh(), 1).await;
+    other.size.gpu.count = 1;
+    other.cards = vec![card.clone()];
+    let id = sim.create(&one).await.unwrap();
+    assert_eq!(sim.true_nodes()[0].cards[0].state, CardState::Assigned);
+    assert_eq!(sim.find(one.desktop).await.unwrap().unwrap().cards, [card]);
+    assert!(matches!(sim.create(&other).await, Err(CloudError::NoCapacity)));
+    sim.power(&id, Power::Off).await.unwrap();
+    assert_eq!(sim.true_nodes()[0].cards[0].state, CardState::Free);
+    sim.create(&other).await.unwrap();
+    one.agent.generation = 2;
+    let full = sim.power(&id, Power::On(&one)).await;
+    assert!(matches!(full, Err(CloudError::NoCapacity)), "{full:?}");
+    assert_eq!(sim.find(one.desktop).await.unwrap().unwrap().state, PowerState::Off);
+}
+
+#[tokio::test]
+async fn a_shared_card_is_given_up_to_a_thousand() {
+    let mut nodes = Sim::equal_nodes(1, 8, 16_384, 100);
+    nodes[0].cards = Sim::equal_cards(1, "A40", 49_152, &Partitioning::Shared);
+    let sim = Sim::new(1, nodes);
+    let card = sim.true_nodes()[0].cards[0].address.clone();
+    let mut outcomes = Vec::new();
+    for _ in 0..3 {
+        let mut spec = spec_on(&sim, DesktopId::fresh(), UserId::fresh(), 1).await;
+        spec.size.gpu.count = 1;
+        spec.cards = vec![card.clone()];
+        spec.share_milli = 400;
+        outcomes.push(sim.create(&spec).await.is_ok());
+    }
+    assert_eq!(outcomes, [true, true, false]);
 }
 
 #[tokio::test]

@@ -38,6 +38,7 @@ for_each_driver!(
     an_unknown_server_has_no_power_switch,
     what_does_not_fit_is_no_capacity,
     room_is_taken_and_given_back,
+    a_server_that_is_off_takes_no_room,
     all_servers_are_listed,
 );
 
@@ -170,6 +171,25 @@ async fn room_is_taken_and_given_back(bed: &Bed) {
     bed.cloud().delete(&id).await.unwrap();
     bed.until(spec.desktop, |server| server.is_none()).await;
     assert_eq!(used().await, before);
+}
+
+async fn a_server_that_is_off_takes_no_room(bed: &Bed) {
+    let used = async || {
+        let nodes = bed.cloud().nodes().await.unwrap();
+        nodes.iter().map(|n| (n.vcpus_used, n.memory_mib_used)).collect::<Vec<_>>()
+    };
+    let before = used().await;
+    let mut spec = bed.spec(1).await;
+    let id = bed.cloud().create(&spec).await.unwrap();
+    let on = bed.until_state(spec.desktop, &PowerState::Active).await;
+    assert_eq!(on.node, spec.node);
+    bed.cloud().power(&id, Power::Off).await.unwrap();
+    let off = bed.until_state(spec.desktop, &PowerState::Off).await;
+    assert_eq!((off.node, off.cards), (spec.node.clone(), Vec::new()));
+    assert_eq!(used().await, before);
+    spec.agent.generation = 2;
+    bed.cloud().power(&id, Power::On(&spec)).await.unwrap();
+    assert_ne!(used().await, before);
 }
 
 async fn all_servers_are_listed(bed: &Bed) {

@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use beamdesk_http::Json;
-use beamdesk_types::{Desktop, DesktopId, ImageId, Role, SizeId};
+use beamdesk_types::{Desktop, DesktopId, GpuRequest, ImageId, Role, SizeId, StationId};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -17,7 +17,7 @@ use crate::{
         extract::{Id, User},
         view::{DesktopList, DesktopView, view_of, views},
     },
-    app::{desktops as app_desktops, policy::Act},
+    app::{desktops as app_desktops, offers::Wish, policy::Act, terms},
 };
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -34,12 +34,31 @@ pub(super) struct NewDesktop {
     name: String,
     image: ImageId,
     size: SizeId,
+    /// Whom it serves.
+    #[serde(default)]
+    station: Option<StationId>,
+    /// What it needs of cards beyond its size.
+    #[serde(default)]
+    gpu: GpuRequest,
 }
 
+/// One of the two.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RenameDesktop {
-    name: String,
+pub(super) struct ChangeDesktop {
+    #[serde(default)]
+    name: Option<String>,
+    /// Another size, while it waits for room; it keeps its place in the queue.
+    #[serde(default)]
+    size: Option<SizeId>,
+}
+
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ExtendDesktop {
+    /// How much longer; without, another term of its size.
+    #[serde(default)]
+    hours: Option<u32>,
 }
 
 /// One's own desktops, or everybody's.
@@ -63,8 +82,8 @@ pub(super) async fn create_desktop(
     User(actor): User,
     Json(body): Json<NewDesktop>,
 ) -> Answer<Response> {
-    let NewDesktop { name, image, size } = body;
-    let wanted = app_desktops::NewDesktop { name, image, size };
+    let NewDesktop { name, image, size, station, gpu } = body;
+    let wanted = app_desktops::NewDesktop { name, wish: Wish { image, size, station, gpu } };
     let desktop = app_desktops::create(&app, &actor, wanted).await?;
     let view = view_of(&app, &actor, desktop).await?;
     Ok((StatusCode::CREATED, Json(view)).into_response())
@@ -82,16 +101,36 @@ pub(super) async fn desktop(
     Ok(Json(view_of(&app, &actor, desktop).await?))
 }
 
-/// Gives it another name.
+/// Gives it another name or, while it waits, another size.
 #[utoipa::path(patch, path = "/desktops/{id}", tag = "desktops", params(("id" = DesktopId, Path)),
-    request_body = RenameDesktop, responses((status = OK, body = DesktopView), Errors))]
-pub(super) async fn rename_desktop(
+    request_body = ChangeDesktop, responses((status = OK, body = DesktopView), Errors))]
+pub(super) async fn change_desktop(
     State(app): State<App>,
     User(actor): User,
     Id(id): Id<DesktopId>,
-    Json(body): Json<RenameDesktop>,
+    Json(body): Json<ChangeDesktop>,
 ) -> Answer<Json<DesktopView>> {
-    let desktop = app_desktops::rename(&app, &actor, id, &body.name).await?;
+    let desktop = match (body.name, body.size) {
+        (Some(name), None) => app_desktops::rename(&app, &actor, id, &name).await?,
+        (None, Some(size)) => app_desktops::resize(&app, &actor, id, size).await?,
+        (Some(_), Some(_)) | (None, None) => {
+            return Err(PortalError::Invalid { field: "body", why: "has a name or a size" }.into());
+        }
+    };
+    Ok(Json(view_of(&app, &actor, desktop).await?))
+}
+
+/// Lets it run longer, as far as the calendar allows.
+#[utoipa::path(post, path = "/desktops/{id}/extend", tag = "desktops",
+    params(("id" = DesktopId, Path)), request_body = ExtendDesktop,
+    responses((status = OK, body = DesktopView), Errors))]
+pub(super) async fn extend_desktop(
+    State(app): State<App>,
+    User(actor): User,
+    Id(id): Id<DesktopId>,
+    Json(body): Json<ExtendDesktop>,
+) -> Answer<Json<DesktopView>> {
+    let desktop = terms::extend(&app, &actor, id, body.hours).await?;
     Ok(Json(view_of(&app, &actor, desktop).await?))
 }
 

@@ -94,6 +94,10 @@ fn http(error: &PortalError) -> HttpError {
         PortalError::Password(PasswordFault::TooLong) => {
             HttpError::bad_request("password_too_long", text)
         }
+        PortalError::Gpu(_) => HttpError::bad_request("invalid_gpu", text),
+        PortalError::CannotBeHeld { .. } => HttpError::conflict("cannot_be_held", text),
+        PortalError::Busy => HttpError::conflict("busy", text),
+        PortalError::CannotExtend => HttpError::conflict("cannot_extend", text),
         PortalError::NotReady => HttpError::conflict("desktop_not_ready", text),
         PortalError::NotNow => HttpError::conflict("not_now", text),
         PortalError::NotHere => HttpError::conflict("not_here", text),
@@ -101,6 +105,7 @@ fn http(error: &PortalError) -> HttpError {
         PortalError::Taken => HttpError::conflict("taken", text),
         PortalError::InUse => HttpError::conflict("in_use", text),
         PortalError::LastAdministrator => HttpError::conflict("last_administrator", text),
+        PortalError::NoMonitorAddress => HttpError::conflict("no_monitor_address", text),
         PortalError::SetupRefused => HttpError::forbidden("setup_refused", text),
         PortalError::Contended => HttpError::conflict("contended", text),
         PortalError::Store(StoreError::Full) | PortalError::Cloud(CloudError::DiskFull) => {
@@ -108,7 +113,10 @@ fn http(error: &PortalError) -> HttpError {
         }
         PortalError::Store(StoreError::Busy) => HttpError::unavailable().retry_after(BUSY_WAIT),
         PortalError::Cloud(cloud) => cloud_http(cloud),
-        PortalError::Store(_) | PortalError::Auth(_) | PortalError::Pki(_) => HttpError::internal(),
+        PortalError::Store(_)
+        | PortalError::Auth(_)
+        | PortalError::Pki(_)
+        | PortalError::Unplanned => HttpError::internal(),
     }
 }
 
@@ -135,6 +143,10 @@ fn invalid_code(field: &str) -> &'static str {
         "image" => "invalid_image",
         "size" => "invalid_size",
         "id" => "invalid_id",
+        "station" => "invalid_station",
+        "hours" => "invalid_hours",
+        "time" => "invalid_time",
+        "policy" => "invalid_policy",
         _ => "invalid",
     }
 }

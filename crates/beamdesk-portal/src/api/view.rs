@@ -1,11 +1,11 @@
 //! A desktop as pages see it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use beamdesk_sched::Misfit;
+use beamdesk_sched::queue::{Held, Wait};
 use beamdesk_types::{
-    Actor, Desktop, DesktopId, FailureCode, Goal, Image, ImageId, NodeName, Phase, Role, Size,
-    SizeId, Timestamp, UserId,
+    Actor, Claim, Desktop, DesktopId, FailureCode, Goal, GpuRequest, ImageId, Misfit, NodeName,
+    Phase, Role, Size, SizeId, StationId, Timestamp, UserId,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -13,8 +13,11 @@ use utoipa::ToSchema;
 use crate::{
     App, PortalError,
     app::{
-        offers::{self, Misfits},
+        demand::{Books, demand},
+        offers::Misfits,
+        planning::{self, Planned, is_waiting},
         policy::{self, Act},
+        terms::ends_soon,
         users,
     },
 };
@@ -39,9 +42,22 @@ pub(super) struct DesktopView {
     generation: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<FailureView>,
-    /// Why it waits for room, while it does.
+    /// Why it waits for room and how long, while it does and that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
-    waiting: Option<Vec<Waiting>>,
+    waiting: Option<WaitingView>,
+    /// The station it serves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    station: Option<StationName>,
+    /// What it needs of cards: by its size, image, station and owner together.
+    gpu: GpuRequest,
+    /// When it is stopped, unless it is extended; absent: it runs without end, or not at all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = "date-time")]
+    ends: Option<Timestamp>,
+    /// Its end is near: within half an hour.
+    ends_soon: bool,
+    /// A card it had is gone from its node: it may have to be restarted.
+    card_gone: bool,
     /// Where it runs; for operators.
     #[serde(skip_serializing_if = "Option::is_none")]
     node: Option<NodeName>,
@@ -71,24 +87,60 @@ struct FailureView {
     detail: Option<String>,
 }
 
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+struct StationName {
+    id: StationId,
+    name: String,
+}
+
+/// What one who waits is told.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(super) struct WaitingView {
+    /// In the queue; 1 is the next to come.
+    pub(super) place: usize,
+    pub(super) queue_length: usize,
+    /// When it starts, if all keep to their terms and nobody comes before it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = "date-time")]
+    pub(super) estimate: Option<Timestamp>,
+    /// How many nodes there are.
+    pub(super) nodes: usize,
+    pub(super) misfits: Vec<MisfitCount>,
+    /// There is room, but it is held.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) held: Option<HeldFor>,
+    /// Until when it could run if it started now; its term is all that keeps it waiting.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = "date-time")]
+    pub(super) shorter: Option<Timestamp>,
+    /// Sizes that would start now, the most alike first.
+    pub(super) nearest: Vec<SizeName>,
+    /// No node could take it even when empty.
+    pub(super) never: bool,
+}
+
 /// One reason why there is no room.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub(super) struct Waiting {
-    code: MisfitCode,
+pub(super) struct MisfitCount {
+    code: Misfit,
     /// On how many nodes this is the reason.
     nodes: usize,
 }
 
-/// What a node has too little of.
+/// For whom room is held.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum MisfitCode {
-    Disabled,
-    Vcpus,
-    Memory,
-    Disk,
-    Gpus,
-    GpuMemory,
+pub(super) enum HeldFor {
+    /// For a station's beam time.
+    Reservation,
+    /// For somebody who waits longer.
+    Earlier,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(super) struct SizeName {
+    id: SizeId,
+    name: String,
 }
 
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -106,24 +158,35 @@ struct May {
     stop: bool,
     restart: bool,
     retry: bool,
+    extend: bool,
+    /// Take another size, while it waits.
+    resize: bool,
     remove: bool,
 }
 
-impl From<Misfit> for MisfitCode {
-    fn from(misfit: Misfit) -> Self {
-        match misfit {
-            Misfit::Disabled => Self::Disabled,
-            Misfit::Vcpus => Self::Vcpus,
-            Misfit::Memory => Self::Memory,
-            Misfit::Disk => Self::Disk,
-            Misfit::Gpus => Self::Gpus,
-            Misfit::GpuMemory => Self::GpuMemory,
-        }
-    }
+pub(super) fn misfit_counts(misfits: &Misfits) -> Vec<MisfitCount> {
+    misfits.iter().map(|(&code, &nodes)| MisfitCount { code, nodes }).collect()
 }
 
-pub(super) fn waiting(misfits: Misfits) -> Vec<Waiting> {
-    misfits.into_iter().map(|(misfit, nodes)| Waiting { code: misfit.into(), nodes }).collect()
+pub(super) fn waiting(wait: &Wait, queue_length: usize, books: &Books) -> WaitingView {
+    let name = |id: &SizeId| {
+        let name = books.sizes.get(id).map_or_else(|| id.to_string(), |size| size.name.clone());
+        SizeName { id: id.clone(), name }
+    };
+    WaitingView {
+        place: wait.place,
+        queue_length,
+        estimate: wait.estimate,
+        nodes: wait.hosts,
+        misfits: misfit_counts(&wait.misfits),
+        held: wait.held.map(|held| match held {
+            Held::Reservation(_) => HeldFor::Reservation,
+            Held::Earlier => HeldFor::Earlier,
+        }),
+        shorter: wait.shorter,
+        nearest: wait.nearest.iter().map(name).collect(),
+        never: wait.never,
+    }
 }
 
 /// What `actor` sees of these desktops.
@@ -135,17 +198,36 @@ pub(super) async fn views(
     let names = Names::load(app, actor, &desktops).await?;
     let waits = desktops.iter().any(is_waiting);
     // A cloud that does not answer must not keep people from seeing their desktops.
-    let nodes = if waits { offers::nodes(app).await.ok() } else { None };
-    let mut views = Vec::with_capacity(desktops.len());
-    for desktop in desktops {
-        let size = names.size(&desktop.size);
-        let misfits = match &nodes {
-            Some(nodes) if is_waiting(&desktop) => offers::room(&size, nodes).err(),
-            Some(_) | None => None,
-        };
-        views.push(view(actor, desktop, &names, size, misfits.map(waiting)));
+    let planned = if waits { planning::last(app).await.ok() } else { None };
+    let gone = cards_gone(app, &names, &desktops).await?;
+    let now = app.clock.now();
+    let view = |desktop: Desktop| {
+        let planned = planned.as_deref().filter(|_| is_waiting(&desktop));
+        View { actor, names: &names, planned, now, card_gone: gone.contains(&desktop.id) }
+            .of(desktop)
+    };
+    Ok(desktops.into_iter().map(view).collect())
+}
+
+/// Of these desktops those that hold a card that is gone.
+async fn cards_gone(
+    app: &App,
+    names: &Names,
+    desktops: &[Desktop],
+) -> Result<HashSet<DesktopId>, PortalError> {
+    let has_cards = |desktop: &Desktop| desktop.node.is_some() && names.gpu(desktop).count > 0;
+    if !desktops.iter().any(has_cards) {
+        return Ok(HashSet::new());
     }
-    Ok(views)
+    let gone = planning::cards_gone(app).await?;
+    if gone.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let claims = app.store.claims().await?.into_iter().map(|row| row.claim);
+    let has_lost = |claim: &Claim| {
+        claim.cards.iter().any(|card| gone.contains(&(claim.node.clone(), card.clone())))
+    };
+    Ok(claims.filter(has_lost).map(|claim| claim.desktop).collect())
 }
 
 /// What `actor` sees of this desktop.
@@ -157,46 +239,62 @@ pub(super) async fn view_of(
     views(app, actor, vec![desktop]).await?.pop().ok_or(PortalError::NotFound)
 }
 
-fn is_waiting(desktop: &Desktop) -> bool {
-    desktop.goal == Goal::Running && desktop.phase == Phase::Pending
+/// What is needed to show a desktop.
+struct View<'a> {
+    actor: &'a Actor,
+    names: &'a Names,
+    /// While it waits.
+    planned: Option<&'a Planned>,
+    now: Timestamp,
+    card_gone: bool,
 }
 
-fn view(
-    actor: &Actor,
-    desktop: Desktop,
-    names: &Names,
-    size: Size,
-    waiting: Option<Vec<Waiting>>,
-) -> DesktopView {
-    let operates = actor.role >= Role::Operator;
-    let can = |act| policy::may(actor, act, &desktop) && policy::is_possible(act, &desktop);
-    let may = May {
-        connect: can(Act::Connect),
-        start: can(Act::Start),
-        stop: can(Act::Stop),
-        restart: can(Act::Restart),
-        retry: can(Act::Retry),
-        remove: can(Act::Remove),
-    };
-    let failed = desktop.phase == Phase::Failed;
-    let failure = desktop.failure.filter(|_| failed);
-    DesktopView {
-        owner: Owner { id: desktop.owner, name: names.user(desktop.owner) },
-        image: ImageName { name: names.image(&desktop.image), id: desktop.image },
-        size,
-        failure: failure
-            .map(|f| FailureView { code: f.code, detail: operates.then_some(f.detail) }),
-        waiting,
-        node: desktop.node.filter(|_| operates),
-        progress: progress(desktop.goal, desktop.phase),
-        may,
-        id: desktop.id,
-        name: desktop.name,
-        goal: desktop.goal,
-        phase: desktop.phase,
-        phase_since: desktop.phase_since,
-        created: desktop.created,
-        generation: desktop.generation,
+impl View<'_> {
+    fn of(&self, desktop: Desktop) -> DesktopView {
+        let operates = self.actor.role >= Role::Operator;
+        let can =
+            |act| policy::may(self.actor, act, &desktop) && policy::is_possible(act, &desktop);
+        let may = May {
+            connect: can(Act::Connect),
+            start: can(Act::Start),
+            stop: can(Act::Stop),
+            restart: can(Act::Restart),
+            retry: can(Act::Retry),
+            extend: can(Act::Extend),
+            resize: can(Act::Resize),
+            remove: can(Act::Remove),
+        };
+        let names = self.names;
+        let waiting = self.planned.and_then(|planned| {
+            let wait = planned.waits.get(&desktop.id)?;
+            Some(waiting(wait, planned.waits.len(), &names.books))
+        });
+        let failed = desktop.phase == Phase::Failed;
+        DesktopView {
+            owner: Owner { id: desktop.owner, name: names.user(desktop.owner) },
+            waiting,
+            gpu: names.gpu(&desktop),
+            ends: desktop.ends,
+            ends_soon: ends_soon(&desktop, self.now),
+            card_gone: self.card_gone,
+            image: ImageName { name: names.image(&desktop.image), id: desktop.image },
+            size: names.size(&desktop.size),
+            failure: desktop
+                .failure
+                .filter(|_| failed)
+                .map(|f| FailureView { code: f.code, detail: operates.then_some(f.detail) }),
+            station: desktop.station.map(|id| names.station(id)),
+            node: desktop.node.filter(|_| operates),
+            progress: progress(desktop.goal, desktop.phase),
+            may,
+            id: desktop.id,
+            name: desktop.name,
+            goal: desktop.goal,
+            phase: desktop.phase,
+            phase_since: desktop.phase_since,
+            created: desktop.created,
+            generation: desktop.generation,
+        }
     }
 }
 
@@ -221,8 +319,7 @@ fn progress(goal: Goal, phase: Phase) -> Option<Progress> {
 /// What the ids in rows are called.
 struct Names {
     users: HashMap<UserId, String>,
-    images: HashMap<ImageId, Image>,
-    sizes: HashMap<SizeId, Size>,
+    books: Books,
 }
 
 impl Names {
@@ -238,13 +335,7 @@ impl Names {
         } else if others > 1 {
             users.extend(users::all(app).await?.into_iter().map(|user| (user.id, user.name)));
         }
-        let images = app.store.images().await?;
-        let sizes = app.store.sizes().await?;
-        Ok(Self {
-            users,
-            images: images.into_iter().map(|image| (image.id.clone(), image)).collect(),
-            sizes: sizes.into_iter().map(|size| (size.id.clone(), size)).collect(),
-        })
+        Ok(Self { users, books: Books::read(app).await? })
     }
 
     fn user(&self, id: UserId) -> String {
@@ -252,18 +343,33 @@ impl Names {
     }
 
     fn image(&self, id: &ImageId) -> String {
-        self.images.get(id).map_or_else(|| id.to_string(), |image| image.name.clone())
+        self.books.images.get(id).map_or_else(|| id.to_string(), |image| image.name.clone())
+    }
+
+    fn station(&self, id: StationId) -> StationName {
+        let station = self.books.stations.get(&id);
+        StationName { name: station.map_or_else(|| id.to_string(), |s| s.name.clone()), id }
+    }
+
+    /// What it needs by all who have a say; of its size alone, where that cannot be had together.
+    fn gpu(&self, desktop: &Desktop) -> GpuRequest {
+        let size = self.size(&desktop.size);
+        let station = desktop.station.as_ref().and_then(|id| self.books.stations.get(id));
+        let image = self.books.images.get(&desktop.image);
+        let all = image.and_then(|image| demand(&size, image, station, &desktop.gpu).ok());
+        all.unwrap_or(size.gpu)
     }
 
     /// One that is gone is shown by its id, with nothing in it.
     fn size(&self, id: &SizeId) -> Size {
-        self.sizes.get(id).cloned().unwrap_or_else(|| Size {
+        self.books.sizes.get(id).cloned().unwrap_or_else(|| Size {
             id: id.clone(),
             name: id.to_string(),
             vcpus: 0,
             memory_mib: 0,
             disk_gib: 0,
-            gpu: beamdesk_types::GpuRequest::default(),
+            gpu: GpuRequest::default(),
+            term_hours: 0,
             enabled: false,
         })
     }

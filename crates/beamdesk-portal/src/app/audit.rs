@@ -1,7 +1,7 @@
 //! Notes who did what to whom.
 
 use beamdesk_store::AuditEvent;
-use beamdesk_types::{Actor, DesktopId, UserId};
+use beamdesk_types::{Actor, DesktopId, NodeName, UserId};
 
 use crate::{App, PortalError};
 
@@ -29,4 +29,8 @@ pub(crate) fn desktop(id: DesktopId) -> String {
 
 pub(crate) fn user(id: UserId) -> String {
     format!("user:{id}")
+}
+
+pub(crate) fn node(name: &NodeName) -> String {
+    format!("node:{name}")
 }

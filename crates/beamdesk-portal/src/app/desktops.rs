@@ -1,11 +1,12 @@
 //! What people do to desktops: they set goals, the reconciler does the rest.
 
-use beamdesk_types::{Actor, Desktop, DesktopId, FailureCode, Goal, ImageId, Phase, SizeId};
+use beamdesk_types::{Actor, Desktop, DesktopId, FailureCode, Goal, Phase, SizeId};
 
 use crate::{
     App, PortalError,
     app::{
         audit,
+        offers::{Wish, allowed},
         policy::{self, Act},
     },
 };
@@ -21,8 +22,7 @@ const PAGE_ROWS: u32 = 500;
 #[derive(Debug, Clone)]
 pub(crate) struct NewDesktop {
     pub(crate) name: String,
-    pub(crate) image: ImageId,
-    pub(crate) size: SizeId,
+    pub(crate) wish: Wish,
 }
 
 /// A desktop this person may see.
@@ -66,21 +66,15 @@ pub(crate) async fn create(
     wanted: NewDesktop,
 ) -> Result<Desktop, PortalError> {
     let name = checked_name(&wanted.name)?;
-    let image = app.store.image(&wanted.image).await?.filter(|image| image.enabled);
-    if image.is_none() {
-        return Err(PortalError::Invalid { field: "image", why: "not offered" });
-    }
-    let size = app.store.size(&wanted.size).await?.filter(|size| size.enabled);
-    if size.is_none() {
-        return Err(PortalError::Invalid { field: "size", why: "not offered" });
-    }
+    let wish = wanted.wish;
+    allowed(app, &wish).await?;
     let now = app.clock.now();
     let desktop = Desktop {
         id: DesktopId::fresh(),
         owner: actor.user,
         name,
-        image: wanted.image,
-        size: wanted.size,
+        image: wish.image,
+        size: wish.size,
         goal: Goal::Running,
         phase: Phase::Pending,
         generation: 0,
@@ -92,6 +86,10 @@ pub(crate) async fn create(
         failure: None,
         restart: false,
         created: now,
+        gpu: wish.gpu,
+        station: wish.station,
+        queued: now,
+        ends: None,
     };
     app.store.add_desktop(&desktop, app.config.desktops_max).await?;
     app.events().want(desktop.id);
@@ -112,6 +110,23 @@ pub(crate) async fn rename(
     Ok(desktop)
 }
 
+/// Takes another size, while it waits for room: it keeps its place in the queue.
+pub(crate) async fn resize(
+    app: &App,
+    actor: &Actor,
+    id: DesktopId,
+    size: SizeId,
+) -> Result<Desktop, PortalError> {
+    let desktop = one(app, actor, id).await?;
+    let (image, gpu, station) = (desktop.image, desktop.gpu, desktop.station);
+    allowed(app, &Wish { image, size: size.clone(), station, gpu }).await?;
+    let change = |desktop: &mut Desktop| desktop.size.clone_from(&size);
+    let desktop = changed(app, actor, id, Act::Resize, change).await?;
+    app.planning().changed();
+    audit::note(app, actor, "desktop_resized", audit::desktop(id), size.to_string()).await?;
+    Ok(desktop)
+}
+
 /// Sets a goal, or asks for a restart or another try.
 pub(crate) async fn order(
     app: &App,
@@ -128,7 +143,7 @@ pub(crate) async fn order(
 
 fn set(desktop: &mut Desktop, act: Act) {
     match act {
-        Act::See | Act::Connect | Act::Rename => return,
+        Act::See | Act::Connect | Act::Rename | Act::Extend | Act::Resize => return,
         Act::Start => desktop.goal = Goal::Running,
         Act::Stop => desktop.goal = Goal::Stopped,
         Act::Restart => desktop.restart = true,
@@ -146,7 +161,7 @@ fn set(desktop: &mut Desktop, act: Act) {
 
 fn audit_word(act: Act) -> Option<&'static str> {
     match act {
-        Act::See | Act::Connect | Act::Rename => None,
+        Act::See | Act::Connect | Act::Rename | Act::Extend | Act::Resize => None,
         Act::Start => Some("desktop_started"),
         Act::Stop => Some("desktop_stopped"),
         Act::Restart => Some("desktop_restarted"),
@@ -190,7 +205,7 @@ fn is_done(act: Act, desktop: &Desktop) -> bool {
         Act::Stop => desktop.goal == Goal::Stopped,
         Act::Remove => desktop.goal == Goal::Deleted,
         Act::Restart => desktop.restart && desktop.goal == Goal::Running,
-        Act::See | Act::Connect | Act::Rename | Act::Retry => false,
+        Act::See | Act::Connect | Act::Rename | Act::Retry | Act::Extend | Act::Resize => false,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Tells open pages and the reconciler that something changed.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -15,8 +15,9 @@ const FEEDS_PER_SESSION_MAX: usize = 32;
 #[derive(Debug)]
 pub(crate) struct Events {
     version: watch::Sender<u64>,
-    /// Desktops whose goal was set since the reconciler last looked; as many as desktops at most.
-    wanted: Mutex<HashSet<DesktopId>>,
+    /// Desktops to be looked at that the reconciler has not heard of yet, and whether a person
+    /// decided something; as many as desktops at most.
+    wanted: Mutex<HashMap<DesktopId, bool>>,
     wake: Notify,
     feeds: Arc<Mutex<HashMap<SessionId, usize>>>,
 }
@@ -70,13 +71,19 @@ impl Events {
 
     /// A person set this desktop's goal: it comes before all that waits.
     pub(crate) fn want(&self, desktop: DesktopId) {
-        self.wanted.lock().unwrap_or_else(PoisonError::into_inner).insert(desktop);
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner).insert(desktop, true);
         self.wake.notify_one();
         self.changed();
     }
 
-    /// Waits until somebody wants something, then says what.
-    pub(crate) async fn wanted(&self) -> HashSet<DesktopId> {
+    /// There is something new for this desktop: it got room.
+    pub(crate) fn look(&self, desktop: DesktopId) {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner).entry(desktop).or_default();
+        self.wake.notify_one();
+    }
+
+    /// Waits until there is something to look at, then says what, and whether a person decided it.
+    pub(crate) async fn wanted(&self) -> HashMap<DesktopId, bool> {
         self.wake.notified().await;
         std::mem::take(&mut *self.wanted.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -14,6 +14,10 @@ pub(crate) enum Act {
     Stop,
     Restart,
     Retry,
+    /// Of its term.
+    Extend,
+    /// Another size, while it waits.
+    Resize,
     Remove,
 }
 
@@ -29,6 +33,8 @@ pub(crate) fn may(actor: &Actor, act: Act, desktop: &Desktop) -> bool {
         | Act::Stop
         | Act::Restart
         | Act::Retry
+        | Act::Extend
+        | Act::Resize
         | Act::Remove => owns || actor.role >= Role::Operator,
     }
 }
@@ -46,6 +52,8 @@ pub(crate) fn is_possible(act: Act, desktop: &Desktop) -> bool {
             running && !desktop.restart && matches!(desktop.phase, Phase::Ready | Phase::Booting)
         }
         Act::Retry => running && desktop.phase == Phase::Failed,
+        Act::Extend => running && desktop.ends.is_some(),
+        Act::Resize => running && desktop.phase == Phase::Pending && desktop.node.is_none(),
         Act::Remove => desktop.goal != Goal::Deleted,
     }
 }

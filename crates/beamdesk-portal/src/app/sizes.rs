@@ -12,7 +12,8 @@ const VCPUS_MAX: u32 = 1024;
 const MEMORY_MIB_MIN: u64 = 128;
 const MEMORY_MIB_MAX: u64 = 16 << 20;
 const DISK_GIB_MAX: u64 = 1 << 20;
-const GPUS_MAX: u32 = 64;
+/// A year: longer is without end.
+const TERM_HOURS_MAX: u32 = 366 * 24;
 
 pub(crate) async fn add(app: &App, actor: &Actor, size: Size) -> Result<Size, PortalError> {
     check(&size)?;
@@ -59,10 +60,12 @@ pub(crate) async fn replace_image(
     if image.description.chars().count() > DESCRIPTION_CHARS_MAX {
         return Err(PortalError::Invalid { field: "description", why: "is too long" });
     }
+    image.gpu.check()?;
     if app.store.image(id).await?.is_none() {
         return Err(PortalError::NotFound);
     }
     app.store.put_image(&image).await?;
+    app.planning().changed();
     app.events().changed();
     audit::note(app, actor, "image_changed", format!("image:{id}"), &image.name).await?;
     Ok(image)
@@ -70,6 +73,7 @@ pub(crate) async fn replace_image(
 
 async fn put(app: &App, actor: &Actor, size: Size) -> Result<Size, PortalError> {
     app.store.put_size(&size).await?;
+    app.planning().changed();
     app.events().changed();
     audit::note(app, actor, "size_changed", format!("size:{}", size.id), &size.name).await?;
     Ok(size)
@@ -87,13 +91,13 @@ fn check(size: &Size) -> Result<(), PortalError> {
     if size.disk_gib > DISK_GIB_MAX {
         return invalid("has at most 1 PiB of disk");
     }
-    if size.gpu.count > GPUS_MAX || size.gpu.memory_mib > MEMORY_MIB_MAX {
-        return invalid("has at most 64 cards of at most 16 TiB");
+    if size.term_hours > TERM_HOURS_MAX {
+        return invalid("has a term of at most a year, or 0 for none");
     }
-    Ok(())
+    Ok(size.gpu.check()?)
 }
 
-fn check_name(name: &str) -> Result<(), PortalError> {
+pub(crate) fn check_name(name: &str) -> Result<(), PortalError> {
     let invalid = |why| Err(PortalError::Invalid { field: "name", why });
     if name.trim().is_empty() {
         return invalid("must not be empty");

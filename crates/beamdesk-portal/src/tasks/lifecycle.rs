@@ -14,9 +14,12 @@
 //! The row's `generation` is that of the server we want. It rises with each new incarnation, and a
 //! call that is repeated because its answer was lost repeats the same number. A server with a
 //! lower one is a leftover and is never used as it is.
+//!
+//! Nothing starts without a claim: what a desktop has taken of a node. Others make it, while the
+//! desktop is pending; here is decided when it is of no use any more.
 
 use beamdesk_cloud::{CloudError, PowerState, Server, ServerId};
-use beamdesk_types::{Desktop, Failure, FailureCode, Goal, NodeName, Phase, Timestamp};
+use beamdesk_types::{Claim, Desktop, Failure, FailureCode, Goal, NodeName, Phase, Timestamp};
 use jiff::SignedDuration;
 
 /// Creations or starts that may break before a person must decide.
@@ -40,8 +43,13 @@ pub const STABLE_AFTER: SignedDuration = SignedDuration::from_mins(1);
 pub struct Seen<'a> {
     pub server: Option<&'a Server>,
     pub agent: AgentSeen,
-    /// Where the scheduler would put it now; `None`: no room.
-    pub room: Option<NodeName>,
+    /// What it has taken of a node; `None`: it has to wait for room before it starts.
+    pub claim: Option<&'a Claim>,
+    /// The claim is no good for another start: it is on a node that failed for it a moment ago,
+    /// or not of what it asks for now.
+    pub shunned: bool,
+    /// How long it may run from its start; `None`: without end.
+    pub term: Option<SignedDuration>,
     /// How the last action for this desktop went wrong, if it did.
     pub trouble: Option<&'a Trouble>,
     /// Whether its image and size still exist.
@@ -97,15 +105,34 @@ pub enum Action {
 pub struct Step {
     pub desktop: Desktop,
     pub action: Option<Action>,
+    /// The claim that was seen is of no use any more: to be given back.
+    pub frees: bool,
 }
 
 /// What to do next for one desktop. Pure: the caller looks, asks, stores and acts.
 pub fn step(desktop: &Desktop, seen: &Seen<'_>, now: Timestamp) -> Step {
     let plan = Plan { desktop: desktop.clone(), now };
-    match desktop.goal {
+    let step = match desktop.goal {
         Goal::Deleted => plan.deleted(seen),
         Goal::Stopped => plan.stopped(seen),
         Goal::Running => plan.running(seen),
+    };
+    Step { frees: is_useless(seen, &step.desktop), ..step }
+}
+
+/// Whether the claim can be given back: no server uses it, and none is about to.
+fn is_useless(seen: &Seen<'_>, desktop: &Desktop) -> bool {
+    let Some(claim) = seen.claim else { return false };
+    if seen.server.is_some_and(|server| server.state != PowerState::Off) {
+        return false;
+    }
+    match desktop.phase {
+        Phase::Building | Phase::Booting | Phase::Ready => false,
+        Phase::Pending => {
+            let lies_elsewhere = seen.server.is_some_and(|server| server.node != claim.node);
+            desktop.goal != Goal::Running || seen.shunned || lies_elsewhere
+        }
+        Phase::Stopping | Phase::Stopped | Phase::Failed | Phase::Deleting | Phase::Deleted => true,
     }
 }
 
@@ -141,11 +168,14 @@ impl Plan {
         self.desktop.failure = None;
         let Some(server) = seen.server else {
             self.forget_server();
+            self.desktop.ends = None;
             return self.to(Phase::Stopped);
         };
         match &server.state {
             PowerState::Off => {
                 self.desktop.address = None;
+                self.desktop.node = Some(server.node.clone());
+                self.desktop.ends = None;
                 self.to(Phase::Stopped)
             }
             PowerState::Error(_) => self.act(Phase::Stopping, Action::Delete(server.id.clone())),
@@ -180,7 +210,7 @@ impl Plan {
         match &server.state {
             PowerState::Deleting => {
                 self.forget_server();
-                self.to(Phase::Pending)
+                self.wait()
             }
             PowerState::Error(text) => {
                 let text = text.clone();
@@ -188,7 +218,8 @@ impl Plan {
             }
             PowerState::Off => self.power_on(server, seen),
             PowerState::Building if leftover => {
-                self.act(Phase::Pending, Action::Delete(server.id.clone()))
+                let delete = Action::Delete(server.id.clone());
+                Step { action: Some(delete), ..self.wait() }
             }
             PowerState::Building => self.built_yet(server),
             PowerState::Active if leftover || self.desktop.restart => {
@@ -206,6 +237,7 @@ impl Plan {
     fn failed(mut self, seen: &Seen<'_>) -> Step {
         let Some(server) = seen.server else {
             self.forget_server();
+            self.desktop.ends = None;
             return self.stay();
         };
         let ours = server.generation == self.desktop.generation;
@@ -216,7 +248,7 @@ impl Plan {
             PowerState::Off | PowerState::Deleting => self.stay(),
             PowerState::Active | PowerState::Building | PowerState::Error(_) => {
                 let delete = Action::Delete(server.id.clone());
-                Step { desktop: self.desktop, action: Some(delete) }
+                Step { action: Some(delete), ..self.stay() }
             }
         }
     }
@@ -230,7 +262,7 @@ impl Plan {
                 Some(Trouble::Refused(text)) => self.broke(FailureCode::BuildFailed, text),
                 Some(Trouble::NoCapacity) => {
                     self.forget_server();
-                    return self.to(Phase::Pending);
+                    return self.wait();
                 }
                 Some(Trouble::Unknown(text)) if self.older_than(BUILD_DEADLINE) => {
                     self.broke(FailureCode::BuildFailed, text);
@@ -238,6 +270,10 @@ impl Plan {
                 Some(Trouble::DiskFull | Trouble::Unknown(_)) | None => {
                     if self.older_than(BUILD_DEADLINE) {
                         self.broke(FailureCode::BuildFailed, "no server came of the request");
+                    } else if !self.holds(seen.claim, self.desktop.node.as_ref()) {
+                        // The portal died between the two, or the database is an older one.
+                        self.forget_server();
+                        return self.wait();
                     } else if seen.offered {
                         // The same request again, with the same generation: harmless if it worked.
                         return self.act(Phase::Building, Action::Create);
@@ -260,13 +296,14 @@ impl Plan {
         if !seen.offered {
             return self.fail(FailureCode::NotOffered, "its image or size is not offered any more");
         }
-        match &seen.room {
-            Some(node) if !just_broke => {
-                self.desktop.node = Some(node.clone());
+        match seen.claim {
+            Some(claim) if !just_broke && !seen.shunned => {
+                self.desktop.node = Some(claim.node.clone());
                 self.desktop.generation += 1;
+                self.begin_term(seen);
                 self.act_anew(Phase::Building, Action::Create)
             }
-            Some(_) | None => self.to(Phase::Pending),
+            Some(_) | None => self.wait(),
         }
     }
 
@@ -319,8 +356,11 @@ impl Plan {
 
     fn power_on(mut self, server: &Server, seen: &Seen<'_>) -> Step {
         self.desktop.address = None;
+        self.desktop.node = Some(server.node.clone());
         let ordered = self.desktop.generation > server.generation;
-        if let Some(Trouble::Refused(text)) = seen.trouble {
+        if seen.trouble == Some(&Trouble::NoCapacity) {
+            return self.wait();
+        } else if let Some(Trouble::Refused(text)) = seen.trouble {
             self.broke(FailureCode::BuildFailed, text);
         } else if !ordered && !self.desktop.restart && !seen.first_look {
             match self.desktop.phase {
@@ -347,6 +387,10 @@ impl Plan {
             return self.fail(FailureCode::NotOffered, "its image or size is not offered any more");
         }
         self.desktop.restart = false;
+        if seen.shunned || !self.holds(seen.claim, Some(&server.node)) {
+            return self.wait();
+        }
+        self.begin_term(seen);
         if !ordered {
             self.desktop.generation += 1;
         }
@@ -372,7 +416,7 @@ impl Plan {
         if self.desktop.attempts >= ATTEMPTS_MAX {
             return Step { action: Some(delete), ..self.give_up() };
         }
-        self.act(Phase::Pending, delete)
+        Step { action: Some(delete), ..self.wait() }
     }
 
     fn broke(&mut self, code: FailureCode, detail: &str) {
@@ -394,6 +438,34 @@ impl Plan {
         self.to(Phase::Failed)
     }
 
+    /// Whether the claim is for this node.
+    fn holds(&self, claim: Option<&Claim>, node: Option<&NodeName>) -> bool {
+        debug_assert!(claim.is_none_or(|claim| claim.desktop == self.desktop.id));
+        claim.is_some_and(|claim| Some(&claim.node) == node)
+    }
+
+    /// A start that follows on another within one term does not lengthen it.
+    fn begin_term(&mut self, seen: &Seen<'_>) {
+        if self.desktop.ends.is_none_or(|ends| ends <= self.now) {
+            self.desktop.ends = seen.term.and_then(|term| self.now.checked_add(term).ok());
+        }
+    }
+
+    /// Into the queue. Who lost its server through no fault of its owner keeps its old place.
+    fn wait(mut self) -> Step {
+        match self.desktop.phase {
+            Phase::Stopping | Phase::Stopped | Phase::Failed => self.desktop.queued = self.now,
+            Phase::Pending
+            | Phase::Building
+            | Phase::Booting
+            | Phase::Ready
+            | Phase::Deleting
+            | Phase::Deleted => {}
+        }
+        self.desktop.ends = None;
+        self.to(Phase::Pending)
+    }
+
     fn forget_server(&mut self) {
         self.desktop.node = None;
         self.desktop.address = None;
@@ -404,7 +476,7 @@ impl Plan {
     }
 
     fn stay(self) -> Step {
-        Step { desktop: self.desktop, action: None }
+        Step { desktop: self.desktop, action: None, frees: false }
     }
 
     fn to(mut self, phase: Phase) -> Step {

@@ -1,4 +1,4 @@
-//! Removes servers of ours that no desktop owns, carefully.
+//! Removes servers and claims of ours that no desktop owns, servers carefully.
 //!
 //! The cloud is listed first and the rows are read after, so that a server born in between has its
 //! row by then. A list that fails deletes nothing.
@@ -39,8 +39,14 @@ pub(crate) async fn orphans(app: App) {
 
 async fn look(app: &App, seen: &mut Sightings) -> Result<(), PortalError> {
     let servers = app.cloud.list().await?;
+    let claims = app.store.claims().await?;
     let owned: HashSet<DesktopId> =
         app.store.open_desktops().await?.into_iter().map(|desktop| desktop.id).collect();
+    for row in claims.iter().filter(|row| !owned.contains(&row.claim.desktop)) {
+        info!(desktop.id = %row.claim.desktop, "Giving back the room of a desktop that is gone");
+        app.store.release_claim(row.claim.desktop).await?;
+        app.planning().changed();
+    }
     let removable_max = REMOVED_MIN.max(servers.len() / REMOVED_SHARE);
     let orphans = servers.into_iter().filter(|server| !owned.contains(&server.desktop)).collect();
     let due = seen.due(orphans, app.clock.now());
@@ -92,6 +98,8 @@ mod tests {
             generation: 1,
             state: PowerState::Active,
             address: None,
+            node: "n1".parse().unwrap(),
+            cards: Vec::new(),
         }
     }
 

@@ -3,18 +3,20 @@
 use std::time::Duration;
 
 use beamdesk_cloud::{CloudError, PowerState, Server};
-use beamdesk_sched::Request;
-use beamdesk_types::{Desktop, DesktopId, Goal, Phase, SessionState};
+use beamdesk_types::{Claim, Desktop, DesktopId, Goal, Phase, SessionState};
 use tracing::{debug, info, warn};
 
 use crate::{
     App, PortalError,
-    app::offers::forget_nodes,
+    app::{
+        demand::{demand, term},
+        offers::forget_nodes,
+        planning::is_waiting,
+    },
     tasks::{
-        lifecycle::{AgentSeen, Seen, Step, Trouble, step},
+        lifecycle::{Action, AgentSeen, Seen, Step, Trouble, step},
         memory::Memory,
         perform::{Offer, perform},
-        room::Room,
     },
 };
 
@@ -25,8 +27,6 @@ const FIND_DEADLINE: Duration = Duration::from_secs(30);
 const SOON: Duration = Duration::from_millis(100);
 /// How often a phase that takes long is looked at.
 const SELDOM: Duration = Duration::from_secs(5);
-/// Room comes when others go.
-const ROOM_AGAIN: Duration = Duration::from_secs(2);
 /// A ready desktop whose agent missed an answer.
 const PROBE_AGAIN: Duration = Duration::from_secs(1);
 /// Nothing is expected to happen to a stopped or failed desktop.
@@ -43,7 +43,6 @@ pub(crate) enum Outcome {
 /// Its logs carry the desktop's id by their span, `reconcile`.
 pub(crate) async fn pass(
     app: &App,
-    room: &Room,
     id: DesktopId,
     memory: &mut Memory,
 ) -> Result<Outcome, PortalError> {
@@ -51,35 +50,52 @@ pub(crate) async fn pass(
         let Some(desktop) = app.store.desktop(id).await? else {
             return Ok(Outcome::Gone);
         };
+        let look = look(app, &desktop, memory).await?;
         if desktop.phase == Phase::Deleted {
-            room.release(id).await;
+            release(app, look.claim.as_ref()).await?;
             return Ok(Outcome::Gone);
         }
-        let look = look(app, room, &desktop, memory).await?;
         let trouble = memory.trouble.take();
         let seen = Seen {
             server: look.server.as_ref(),
             agent: look.agent,
-            room: look.room,
+            claim: look.claim.as_ref(),
+            shunned: look.shunned,
+            term: look.offer.as_ref().and_then(|offer| term(&offer.size)),
             trouble: trouble.as_ref(),
             offered: look.offer.is_some(),
             first_look: memory.first_look,
         };
-        let Step { desktop: next, action } = step(&desktop, &seen, app.clock.now());
+        let Step { desktop: next, action, frees } = step(&desktop, &seen, app.clock.now());
+        if frees && next.phase == Phase::Deleted {
+            // Before: nobody looks at it again once it is deleted.
+            release(app, look.claim.as_ref()).await?;
+        }
         let Some(next) = save(app, &desktop, next).await? else {
             memory.trouble = trouble; // Not heard yet.
             continue;
         };
         memory.first_look = false;
-        if next.phase != Phase::Building || look.server.is_some() {
-            room.release(id).await;
+        if next.attempts > desktop.attempts
+            && let Some(node) = &desktop.node
+        {
+            app.planning().shun(id, node);
+        }
+        if frees {
+            release(app, look.claim.as_ref()).await?;
+        }
+        let is_new = frees || next.phase != desktop.phase;
+        if is_waiting(&next) && (frees || look.claim.is_none()) {
+            app.planning().wants_room(id, is_new);
         }
         let acted = match action {
             Some(action) if !memory.is_repeat(&action) || next.phase != desktop.phase => {
                 debug!(?action, "Asking the cloud");
-                let outcome = perform(app, &next, look.offer.as_ref(), &action).await;
+                let (offer, claim) = (look.offer.as_ref(), look.claim.as_ref());
+                let outcome = perform(app, &next, offer, claim, &action).await;
                 if let Err(trouble) = &outcome {
                     warn!(?action, ?trouble, "The cloud did not do it");
+                    shun(app, &next, &action, trouble);
                 }
                 memory.acted(action, outcome);
                 // Others may wait for the room this took or gave back.
@@ -96,7 +112,7 @@ pub(crate) async fn pass(
         }
         if !acted && next.phase == desktop.phase {
             memory.calmed();
-            return Ok(Outcome::Again(wait(app, &next, memory)));
+            return Ok(Outcome::Again(wait(app, &next, look.server.is_some(), memory)));
         }
     }
     Ok(Outcome::Again(SOON))
@@ -106,47 +122,117 @@ pub(crate) async fn pass(
 struct Look {
     server: Option<Server>,
     agent: AgentSeen,
-    room: Option<beamdesk_types::NodeName>,
     offer: Option<Offer>,
+    claim: Option<Claim>,
+    shunned: bool,
 }
 
-async fn look(
-    app: &App,
-    room: &Room,
-    desktop: &Desktop,
-    memory: &mut Memory,
-) -> Result<Look, PortalError> {
+async fn look(app: &App, desktop: &Desktop, memory: &mut Memory) -> Result<Look, PortalError> {
     let found = tokio::time::timeout(FIND_DEADLINE, app.cloud.find(desktop.id)).await;
     let server = found.map_err(|_| CloudError::Unavailable {
         retry_after: None,
         source: "the server was not found out about in time".into(),
     })??;
+    let is_on = server.as_ref().is_some_and(|server| server.state != PowerState::Off);
+    app.planning().counts(desktop.id, is_on);
     let agent = match &server {
         Some(server) if server.state == PowerState::Active => {
             probe(app, desktop, server, memory).await
         }
         Some(_) | None => AgentSeen::Unsure,
     };
-    let offer = match (app.store.image(&desktop.image).await?, app.store.size(&desktop.size).await?)
-    {
-        (Some(image), Some(size)) => Some(Offer { image, size }),
-        (Some(_) | None, _) => None,
-    };
-    let mut place = None;
-    if let Some(offer) = &offer
-        && server.is_none()
-        && desktop.goal == Goal::Running
-    {
-        let request = Request::from(&offer.size);
-        match (desktop.phase, &desktop.node) {
-            // Under way already: it has its place.
-            (Phase::Building, Some(node)) => room.keep(desktop.id, node.clone(), request).await,
-            // Not until a person decided.
-            (Phase::Failed, _) if desktop.failure.is_some() => {}
-            _ => place = room.place(app.cloud.as_ref(), desktop.id, &request).await?,
+    let offer = offer(app, desktop).await?;
+    let claim = app.store.desktop_claim(desktop.id).await?.map(|row| row.claim);
+    let claim = match (claim, &server, &offer) {
+        (None, Some(server), Some(offer)) if desktop.goal == Goal::Running => {
+            adopt(app, desktop, server, offer).await?
         }
+        (claim, ..) => claim,
+    };
+    let no_use = |claim: &Claim| {
+        let is_other = offer.as_ref().is_some_and(|offer| !is_for(claim, offer));
+        app.planning().is_shunned(desktop.id, &claim.node) || is_other
+    };
+    let shunned = claim.as_ref().is_some_and(no_use);
+    Ok(Look { server, agent, offer, claim, shunned })
+}
+
+/// Whether a claim is what the desktop asks for now: its size may have changed while it waited.
+fn is_for(claim: &Claim, offer: &Offer) -> bool {
+    let cards = usize::try_from(offer.gpu.count).unwrap_or(usize::MAX);
+    (claim.vcpus, claim.memory_mib, claim.disk_gib)
+        == (offer.size.vcpus, offer.size.memory_mib, offer.size.disk_gib)
+        && claim.cards.len() == cards
+        && (cards == 0 || claim.share_milli == offer.gpu.share_milli)
+}
+
+/// `None`: its image or size is gone, or what they and others ask cannot be had together any more.
+async fn offer(app: &App, desktop: &Desktop) -> Result<Option<Offer>, PortalError> {
+    let image = app.store.image(&desktop.image).await?;
+    let size = app.store.size(&desktop.size).await?;
+    let (Some(image), Some(size)) = (image, size) else { return Ok(None) };
+    let station = match &desktop.station {
+        Some(station) => app.store.station(station).await?,
+        None => None,
+    };
+    let gpu = demand(&size, &image, station.as_ref(), &desktop.gpu).ok();
+    Ok(gpu.map(|gpu| Offer { image, size, gpu }))
+}
+
+/// A server that runs without a claim: begun by a portal of an earlier version, or the database is
+/// restored from a backup. What it has is its own.
+async fn adopt(
+    app: &App,
+    desktop: &Desktop,
+    server: &Server,
+    offer: &Offer,
+) -> Result<Option<Claim>, PortalError> {
+    match server.state {
+        PowerState::Active | PowerState::Building => {}
+        PowerState::Off | PowerState::Error(_) | PowerState::Deleting => return Ok(None),
     }
-    Ok(Look { server, agent, room: place, offer })
+    let claim = Claim {
+        desktop: desktop.id,
+        node: server.node.clone(),
+        vcpus: offer.size.vcpus,
+        memory_mib: offer.size.memory_mib,
+        disk_gib: offer.size.disk_gib,
+        cards: server.cards.clone(),
+        share_milli: offer.gpu.share_milli,
+    };
+    let record = app.store.node_record(&server.node).await?;
+    let revision = record.map_or(0, |record| record.claims_revision);
+    let claimed = app.store.claim(&claim, revision, app.clock.now()).await?;
+    if claimed {
+        info!(node.name = %claim.node, "Took over a server that had no claim");
+    }
+    Ok(claimed.then_some(claim))
+}
+
+/// Gives back what the desktop had taken.
+async fn release(app: &App, claim: Option<&Claim>) -> Result<(), PortalError> {
+    let Some(claim) = claim else { return Ok(()) };
+    if app.store.release_claim(claim.desktop).await? {
+        debug!(node.name = %claim.node, "Gave back its room");
+        app.planning().changed();
+        app.events().changed();
+    }
+    Ok(())
+}
+
+/// A node that cannot make or start it is left alone for a while.
+fn shun(app: &App, desktop: &Desktop, action: &Action, trouble: &Trouble) {
+    let is_start = matches!(action, Action::Create | Action::PowerOn(_));
+    let is_node = match trouble {
+        Trouble::NoCapacity | Trouble::Refused(_) => true,
+        Trouble::DiskFull | Trouble::Unknown(_) => false,
+    };
+    if is_start
+        && is_node
+        && let Some(node) = &desktop.node
+    {
+        app.planning().shun(desktop.id, node);
+    }
 }
 
 async fn probe(app: &App, desktop: &Desktop, server: &Server, memory: &mut Memory) -> AgentSeen {
@@ -173,6 +259,9 @@ async fn save(app: &App, before: &Desktop, after: Desktop) -> Result<Option<Desk
     }
     if after.phase != before.phase {
         forget_nodes(app).await;
+        if after.phase == Phase::Ready {
+            app.planning().forgive(after.id);
+        }
         let cause = after.failure.as_ref().filter(|_| after.phase == Phase::Failed);
         info!(
             from = before.phase.as_str(),
@@ -187,13 +276,16 @@ async fn save(app: &App, before: &Desktop, after: Desktop) -> Result<Option<Desk
     Ok(Some(Desktop { revision: after.revision + 1, ..after }))
 }
 
-fn wait(app: &App, desktop: &Desktop, memory: &Memory) -> Duration {
+fn wait(app: &App, desktop: &Desktop, has_server: bool, memory: &Memory) -> Duration {
     let age = app.clock.now().duration_since(desktop.phase_since);
     // A phase that takes long already may as well take a tenth longer.
     let soon = Duration::try_from(age / 10).unwrap_or(SOON).clamp(SOON, SELDOM);
     match desktop.phase {
-        Phase::Pending => ROOM_AGAIN,
-        Phase::Building | Phase::Booting | Phase::Stopping | Phase::Deleting => soon,
+        // Its old server is on its way out; else who gives it room tells us.
+        Phase::Pending if !has_server => SELDOM,
+        Phase::Pending | Phase::Building | Phase::Booting | Phase::Stopping | Phase::Deleting => {
+            soon
+        }
         Phase::Ready if memory.is_probe_missed() => PROBE_AGAIN,
         Phase::Ready => SELDOM,
         Phase::Failed | Phase::Stopped | Phase::Deleted => AT_REST,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use beamdesk_cloud::{Power, ServerSpec};
-use beamdesk_types::{AgentConfig, Desktop, Image, SessionConfig, Size};
+use beamdesk_types::{AgentConfig, Claim, Desktop, GpuRequest, Image, SessionConfig, Size};
 
 use crate::{
     App, PortalError,
@@ -18,15 +18,18 @@ const CALL_DEADLINE: Duration = Duration::from_secs(120);
 pub(crate) struct Offer {
     pub(crate) image: Image,
     pub(crate) size: Size,
+    /// What it needs of cards, by all who have a say.
+    pub(crate) gpu: GpuRequest,
 }
 
 pub(crate) async fn perform(
     app: &App,
     desktop: &Desktop,
     offer: Option<&Offer>,
+    claim: Option<&Claim>,
     action: &Action,
 ) -> Result<(), Trouble> {
-    let asked = tokio::time::timeout(CALL_DEADLINE, ask(app, desktop, offer, action)).await;
+    let asked = tokio::time::timeout(CALL_DEADLINE, ask(app, desktop, offer, claim, action)).await;
     asked.unwrap_or_else(|_| Err(Trouble::Unknown("the cloud took too long".to_owned())))
 }
 
@@ -34,15 +37,16 @@ async fn ask(
     app: &App,
     desktop: &Desktop,
     offer: Option<&Offer>,
+    claim: Option<&Claim>,
     action: &Action,
 ) -> Result<(), Trouble> {
     let outcome = match action {
         Action::Create => {
-            let spec = spec(app, desktop, offer).await?;
+            let spec = spec(app, desktop, offer, claim).await?;
             app.cloud.create(&spec).await.map(|_| ())
         }
         Action::PowerOn(id) => {
-            let spec = spec(app, desktop, offer).await?;
+            let spec = spec(app, desktop, offer, claim).await?;
             app.cloud.power(id, Power::On(&spec)).await
         }
         Action::PowerOff(id) => app.cloud.power(id, Power::Off).await,
@@ -52,11 +56,15 @@ async fn ask(
 }
 
 /// A fresh key and certificate for each call: none is ever stored.
-async fn spec(app: &App, desktop: &Desktop, offer: Option<&Offer>) -> Result<ServerSpec, Trouble> {
+async fn spec(
+    app: &App,
+    desktop: &Desktop,
+    offer: Option<&Offer>,
+    claim: Option<&Claim>,
+) -> Result<ServerSpec, Trouble> {
     let offer = offer.ok_or_else(|| Trouble::Refused("image or size is gone".to_owned()))?;
-    // A power on happens where the server is; only a creation was given a node.
-    let node = desktop.node.clone().or_else(|| "unplaced".parse().ok());
-    let node = node.ok_or_else(|| Trouble::Refused("it was not placed".to_owned()))?;
+    let claim = claim.filter(|claim| Some(&claim.node) == desktop.node.as_ref());
+    let claim = claim.ok_or_else(|| Trouble::Unknown("it has no room yet".to_owned()))?;
     let owner = app.store.user(desktop.owner).await.map_err(|error| unknown(error.into()))?;
     // The agent has no browser to ask.
     let chosen = owner.map(|owner| owner.language).filter(|language| !language.is_empty());
@@ -69,9 +77,11 @@ async fn spec(app: &App, desktop: &Desktop, offer: Option<&Offer>) -> Result<Ser
     Ok(ServerSpec {
         desktop: desktop.id,
         owner: desktop.owner,
-        node,
+        node: claim.node.clone(),
         image: offer.image.clone(),
         size: offer.size.clone(),
+        cards: claim.cards.clone(),
+        share_milli: claim.share_milli,
         agent: AgentConfig {
             desktop: desktop.id,
             generation: desktop.generation,

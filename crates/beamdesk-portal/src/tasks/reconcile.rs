@@ -3,7 +3,7 @@
 //! The goal may be set, the cloud may change, the process may die at any moment; a pass begins
 //! from the row and from what the cloud says, and never from what an earlier pass believed.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
 use beamdesk_types::DesktopId;
 use tokio::{
@@ -17,7 +17,6 @@ use crate::{
     tasks::{
         memory::Memory,
         pass::{Outcome, pass},
-        room::Room,
     },
 };
 
@@ -33,7 +32,6 @@ const PANIC_AGAIN: Duration = Duration::from_secs(30);
 /// Runs until shutdown.
 pub(crate) async fn reconcile(app: App) {
     let mut reconciler = Reconciler {
-        room: Arc::default(),
         watches: HashMap::new(),
         passes: JoinSet::new(),
         running: HashMap::new(),
@@ -49,8 +47,11 @@ pub(crate) async fn reconcile(app: App) {
         tokio::select! {
             () = app.shutdown.cancelled() => break,
             wanted = app.events().wanted() => {
-                for desktop in wanted {
-                    reconciler.watches.entry(desktop).or_default().want();
+                for (desktop, is_decided) in wanted {
+                    if is_decided {
+                        app.planning().forgive(desktop);
+                    }
+                    reconciler.watches.entry(desktop).or_default().want(is_decided);
                 }
             }
             Some(ended) = reconciler.passes.join_next_with_id() => reconciler.ended(ended),
@@ -62,7 +63,6 @@ pub(crate) async fn reconcile(app: App) {
 
 struct Reconciler {
     app: App,
-    room: Arc<Room>,
     /// One for each desktop that is not deleted.
     watches: HashMap<DesktopId, Watch>,
     passes: JoinSet<(Memory, Result<Outcome, PortalError>)>,
@@ -74,24 +74,26 @@ struct Watch {
     due: Instant,
     /// `None` while a pass has it.
     memory: Option<Memory>,
-    /// The goal was set while a pass was under way.
-    wanted: bool,
+    /// To be looked at again after the pass under way; true: a person decided something.
+    wanted: Option<bool>,
 }
 
 impl Default for Watch {
     fn default() -> Self {
-        Self { due: Instant::now(), memory: Some(Memory::default()), wanted: false }
+        Self { due: Instant::now(), memory: Some(Memory::default()), wanted: None }
     }
 }
 
 impl Watch {
-    fn want(&mut self) {
+    fn want(&mut self, is_decided: bool) {
         match &mut self.memory {
             Some(memory) => {
-                memory.refresh();
+                if is_decided {
+                    memory.refresh();
+                }
                 self.due = Instant::now();
             }
-            None => self.wanted = true,
+            None => self.wanted = Some(is_decided || self.wanted == Some(true)),
         }
     }
 }
@@ -131,9 +133,9 @@ impl Reconciler {
     fn start(&mut self, desktop: DesktopId) {
         let Some(watch) = self.watches.get_mut(&desktop) else { return };
         let Some(mut memory) = watch.memory.take() else { return };
-        let (app, room) = (self.app.clone(), self.room.clone());
+        let app = self.app.clone();
         let looked = async move {
-            let outcome = pass(&app, &room, desktop, &mut memory).await;
+            let outcome = pass(&app, desktop, &mut memory).await;
             (memory, outcome)
         };
         let span = info_span!("reconcile", desktop.id = %desktop);
@@ -150,6 +152,8 @@ impl Reconciler {
         let (memory, again) = match ended {
             Ok((_, (_, Ok(Outcome::Gone)))) => {
                 self.watches.remove(&desktop);
+                self.app.planning().counts(desktop, false);
+                self.app.planning().forgive(desktop);
                 return;
             }
             Ok((_, (memory, Ok(Outcome::Again(after))))) => (memory, after),
@@ -167,8 +171,8 @@ impl Reconciler {
         let Some(watch) = self.watches.get_mut(&desktop) else { return };
         watch.memory = Some(memory);
         watch.due = Instant::now() + again;
-        if std::mem::take(&mut watch.wanted) {
-            watch.want();
+        if let Some(is_decided) = watch.wanted.take() {
+            watch.want(is_decided);
         }
     }
 

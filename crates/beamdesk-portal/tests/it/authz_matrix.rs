@@ -46,6 +46,7 @@ fn matrix() -> BTreeMap<(&'static str, &'static str), For> {
         (("post", "/desktops/{id}/stop"), OwnerAndOperators),
         (("post", "/desktops/{id}/restart"), OwnerAndOperators),
         (("post", "/desktops/{id}/retry"), OwnerAndOperators),
+        (("post", "/desktops/{id}/extend"), OwnerAndOperators),
         (("post", "/desktops/{id}/tickets"), Owner),
         (("get", "/recordings"), LoggedIn),
         (("delete", "/recordings/{id}"), OwnerAndAdministrators),
@@ -54,6 +55,17 @@ fn matrix() -> BTreeMap<(&'static str, &'static str), For> {
         (("put", "/recording-policy"), Administrators),
         (("get", "/events"), LoggedIn),
         (("get", "/offers"), LoggedIn),
+        (("post", "/offers/check"), LoggedIn),
+        (("get", "/stations"), Operators),
+        (("post", "/stations"), Administrators),
+        (("put", "/stations/{id}"), Administrators),
+        (("delete", "/stations/{id}"), Administrators),
+        (("get", "/reservations"), Operators),
+        (("post", "/reservations"), Operators),
+        (("delete", "/reservations/{id}"), Operators),
+        (("get", "/placement"), Operators),
+        (("put", "/placement"), Administrators),
+        (("post", "/whatif"), Operators),
         (("get", "/users"), Administrators),
         (("post", "/users"), Administrators),
         (("patch", "/users/{id}"), Administrators),
@@ -64,6 +76,13 @@ fn matrix() -> BTreeMap<(&'static str, &'static str), For> {
         (("get", "/images"), Operators),
         (("put", "/images/{id}"), Administrators),
         (("get", "/nodes"), Operators),
+        (("delete", "/nodes/{id}"), Administrators),
+        (("get", "/nodes/{id}/history"), Operators),
+        (("put", "/nodes/{id}/maintenance"), Administrators),
+        (("delete", "/nodes/{id}/quarantine"), Administrators),
+        (("post", "/nodes/enrolments"), Administrators),
+        (("post", "/metrics-token"), Administrators),
+        (("delete", "/metrics-token"), Administrators),
         (("get", "/audit"), Administrators),
     ])
 }
@@ -149,7 +168,7 @@ async fn all_routes() {
         }
     }
     assert!(matrix.is_empty(), "rows without a route: {:?}", matrix.keys());
-    assert_eq!(tried, 35 * 5);
+    assert_eq!(tried, 54 * 5);
     system.stop().await;
 }
 
@@ -172,24 +191,7 @@ async fn fresh_desktop(system: &System) -> String {
         // Quietly: the reconciler may be writing it just now, and then it is tried at the next.
         system.app.store.forget_desktop(old.id, old.revision).await.unwrap();
     }
-    let desktop = beamdesk_types::Desktop {
-        id: beamdesk_types::DesktopId::fresh(),
-        owner,
-        name: "x".to_owned(),
-        image: "sim-desktop".parse().unwrap(),
-        size: "small".parse().unwrap(),
-        goal: beamdesk_types::Goal::Stopped,
-        phase: beamdesk_types::Phase::Stopped,
-        generation: 0,
-        revision: 0,
-        attempts: 0,
-        phase_since: now,
-        node: None,
-        address: None,
-        failure: None,
-        restart: false,
-        created: now,
-    };
+    let desktop = crate::system::desktop(owner, now);
     system.app.store.add_desktop(&desktop, u32::MAX).await.unwrap();
     desktop.id.to_string()
 }
@@ -234,6 +236,39 @@ async fn request_for(
             let path = format!("{}/tickets", fresh_recording(system).await);
             return (path, Some(json!({ "use": "play" })));
         }
+        ("delete", "/nodes/{id}") | ("delete", "/nodes/{id}/quarantine") => {
+            (fresh_node(system, &fresh).await, None)
+        }
+        ("get", "/nodes/{id}/history") => (fresh_node(system, &fresh).await, None),
+        ("put", "/nodes/{id}/maintenance") => {
+            (fresh_node(system, &fresh).await, Some(json!({ "maintenance": false })))
+        }
+        ("post", "/nodes/enrolments") => ("", Some(json!({}))),
+        ("post", "/desktops/{id}/extend") => (desktop, Some(json!({}))),
+        ("post", "/offers/check") => ("", Some(json!({ "image": "sim-desktop", "size": "small" }))),
+        ("post", "/stations") => ("", Some(json!({ "id": fresh, "name": "B7" }))),
+        ("put", "/stations/{id}") => {
+            fresh_station(system, "b7").await;
+            ("b7", Some(json!({ "id": "b7", "name": "B7" })))
+        }
+        ("delete", "/stations/{id}") => {
+            fresh_station(system, &fresh).await;
+            (fresh.as_str(), None)
+        }
+        ("post", "/reservations") => {
+            fresh_station(system, "b7").await;
+            ("", Some(reservation(system)))
+        }
+        ("delete", "/reservations/{id}") => {
+            fresh_station(system, "b7").await;
+            let made = root.post("/api/v1/reservations", reservation(system)).await.expect(201);
+            let id = made["reservation"]["id"].as_str().unwrap();
+            return (format!("/api/v1/reservations/{id}"), None);
+        }
+        ("put", "/placement") => ("", Some(json!({ "policy": "fit" }))),
+        ("post", "/whatif") => {
+            ("", Some(json!({ "policies": ["fit"], "trace": "heps", "load": 0.05 })))
+        }
         ("post", "/sizes") => ("", Some(size(&fresh))),
         ("put", "/sizes/{id}") => ("small", Some(size("small"))),
         ("delete", "/sizes/{id}") => {
@@ -248,6 +283,29 @@ async fn request_for(
         _ => (desktop, None),
     };
     (format!("/api/v1{}", path.replace("{id}", id)), body)
+}
+
+/// A node that nobody but a monitor knows.
+async fn fresh_node<'a>(system: &System, name: &'a str) -> &'a str {
+    system.app.store.set_maintenance(&name.parse().unwrap(), false).await.unwrap();
+    name
+}
+
+async fn fresh_station(system: &System, id: &str) {
+    let station = beamdesk_types::Station {
+        id: id.parse().unwrap(),
+        name: "B7".to_owned(),
+        gpu: beamdesk_types::GpuRequest::default(),
+        nodes: Vec::new(),
+    };
+    system.app.store.put_station(&station).await.unwrap();
+}
+
+fn reservation(system: &System) -> Value {
+    let now = beamdesk_types::Clock::now(system.clock.as_ref());
+    let to = now + std::time::Duration::from_secs(3600);
+    json!({ "station": "b7", "size": "small", "count": 1, "from": now.to_string(),
+        "to": to.to_string() })
 }
 
 /// The path of a recording of `owner`.

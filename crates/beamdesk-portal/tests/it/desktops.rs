@@ -86,8 +86,16 @@ async fn a_desktop_without_room_says_why_and_comes_when_there_is_some() {
     }
     user.until(&huge[0], "ready").await;
     user.until(&huge[1], "ready").await;
-    let is_told = |d: &serde_json::Value| d["waiting"] == json!([{ "code": "vcpus", "nodes": 2 }]);
+    let misfits = json!([{ "code": "vcpus", "nodes": 2 }]);
+    let is_told = |d: &serde_json::Value| d["waiting"]["misfits"] == misfits;
     let waiting = user.until_it(&huge[2], is_told, "waiting").await;
+    let told = &waiting["waiting"];
+    assert_eq!(
+        (&told["place"], &told["queue_length"], &told["nodes"]),
+        (&json!(1), &json!(1), &json!(2))
+    );
+    assert_eq!((&told["never"], &told["nearest"]), (&json!(false), &json!([])), "all is taken");
+    assert!(told.get("estimate").is_none(), "both others run without end: {told}");
     assert_eq!(waiting["phase"], "pending");
     assert_eq!(waiting["progress"]["step"], 1);
 

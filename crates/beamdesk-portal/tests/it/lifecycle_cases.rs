@@ -1,11 +1,16 @@
 //! Single steps that worlds meet too seldom.
 
+use std::sync::LazyLock;
+
 use beamdesk_cloud::{PowerState, Server, ServerId};
 use beamdesk_portal::lifecycle::{
     ATTEMPTS_MAX, Action, AgentSeen, BOOT_DEADLINE, LOST_GRACE, STOP_DEADLINE, Seen, Step, Trouble,
     step,
 };
-use beamdesk_types::{Desktop, DesktopId, Failure, FailureCode, Goal, Phase, Timestamp, UserId};
+use beamdesk_types::{
+    Claim, Desktop, DesktopId, Failure, FailureCode, Goal, GpuRequest, Phase, Timestamp, UserId,
+    WHOLE_CARD,
+};
 use jiff::SignedDuration;
 
 fn now() -> Timestamp {
@@ -30,7 +35,28 @@ fn desktop(goal: Goal, phase: Phase) -> Desktop {
         failure: None,
         restart: false,
         created: now() - SignedDuration::from_hours(1),
+        gpu: GpuRequest::default(),
+        station: None,
+        queued: now() - SignedDuration::from_hours(1),
+        ends: None,
     }
+}
+
+/// Room on the node where the server lies.
+fn claim() -> Claim {
+    Claim {
+        desktop: DesktopId::from_u128(1),
+        node: "n1".parse().unwrap(),
+        vcpus: 1,
+        memory_mib: 1024,
+        disk_gib: 10,
+        cards: Vec::new(),
+        share_milli: WHOLE_CARD,
+    }
+}
+
+fn elsewhere() -> Claim {
+    Claim { node: "n2".parse().unwrap(), ..claim() }
 }
 
 fn aged(desktop: Desktop, age: SignedDuration) -> Desktop {
@@ -45,13 +71,33 @@ fn server(generation: u32, state: PowerState) -> Server {
         generation,
         state,
         address,
+        node: "n1".parse().unwrap(),
+        cards: Vec::new(),
     }
 }
 
+/// With room.
 fn seen(server: Option<&Server>) -> Seen<'_> {
-    let room = Some("n2".parse().unwrap());
-    let agent = AgentSeen::Unsure;
-    Seen { server, agent, room, trouble: None, offered: true, first_look: false }
+    static CLAIM: LazyLock<Claim> = LazyLock::new(claim);
+    Seen { claim: Some(&CLAIM), ..unplaced(server) }
+}
+
+/// Without room.
+fn unplaced(server: Option<&Server>) -> Seen<'_> {
+    Seen {
+        server,
+        agent: AgentSeen::Unsure,
+        claim: None,
+        shunned: false,
+        term: None,
+        trouble: None,
+        offered: true,
+        first_look: false,
+    }
+}
+
+fn same(desktop: Desktop, action: Option<Action>) -> Step {
+    Step { desktop, action, frees: false }
 }
 
 fn id() -> ServerId {
@@ -119,13 +165,14 @@ fn a_full_disk_or_a_withdrawn_offer_fails_at_once_and_says_so() {
 #[test]
 fn without_room_it_waits_and_counts_nothing() {
     let row = Desktop { node: None, address: None, ..desktop(Goal::Running, Phase::Pending) };
-    let full = Seen { room: None, ..seen(None) };
-    assert_eq!(step(&row, &full, now()), Step { desktop: row, action: None });
+    assert_eq!(step(&row, &unplaced(None), now()), same(row, None));
     let row = desktop(Goal::Running, Phase::Building);
-    let taken = Seen { trouble: Some(&Trouble::NoCapacity), ..seen(None) };
+    let taken = Seen { trouble: Some(&Trouble::NoCapacity), shunned: true, ..seen(None) };
     let next = step(&row, &taken, now());
     assert_eq!((next.desktop.phase, next.desktop.attempts), (Phase::Pending, 0));
     assert_eq!(next.desktop.node, None);
+    assert!(next.frees, "it is planned anew, not there");
+    assert_eq!(next.desktop.queued, row.queued, "it keeps its place in the queue");
 }
 
 #[test]
@@ -133,7 +180,7 @@ fn an_unknown_outcome_is_asked_for_again_in_the_same_generation() {
     let row = desktop(Goal::Running, Phase::Building);
     let lost = Trouble::Unknown("reset".to_owned());
     let next = step(&row, &Seen { trouble: Some(&lost), ..seen(None) }, now());
-    assert_eq!(next, Step { desktop: row, action: Some(Action::Create) });
+    assert_eq!(next, same(row, Some(Action::Create)));
 }
 
 #[test]
@@ -170,7 +217,7 @@ fn one_missed_answer_changes_nothing() {
         Desktop { address: Some("n1:7001".to_owned()), ..desktop(Goal::Running, Phase::Ready) };
     let active = server(5, PowerState::Active);
     let next = step(&row, &seen(Some(&active)), now());
-    assert_eq!(next, Step { desktop: row.clone(), action: None });
+    assert_eq!(next, same(row.clone(), None));
     let silent = Seen { agent: AgentSeen::Silent, ..seen(Some(&active)) };
     assert_eq!(step(&row, &silent, now()).desktop.phase, Phase::Booting);
 }
@@ -220,4 +267,76 @@ fn delete_wins_from_every_phase() {
         assert_eq!((next.desktop.phase, &next.action), (Phase::Deleted, &None), "{phase:?}");
         assert_eq!((next.desktop.node, next.desktop.address), (None, None));
     }
+}
+
+#[test]
+fn nothing_starts_without_a_claim_where_it_would_run() {
+    let row = desktop(Goal::Running, Phase::Pending);
+    let started = step(&row, &seen(None), now());
+    assert_eq!(started.action, Some(Action::Create));
+    assert_eq!(started.desktop.node, Some(claim().node));
+
+    let off = server(5, PowerState::Off);
+    let row = desktop(Goal::Running, Phase::Stopped);
+    let next = step(&row, &unplaced(Some(&off)), now());
+    assert_eq!((next.desktop.phase, &next.action), (Phase::Pending, &None));
+    assert_eq!(next.desktop.node, Some(off.node.clone()), "there it must be placed");
+    assert_eq!(next.desktop.queued, now(), "it comes into the queue now");
+
+    let other = elsewhere();
+    let next = step(&row, &Seen { claim: Some(&other), ..seen(Some(&off)) }, now());
+    assert_eq!((&next.action, next.frees), (&None, true), "room elsewhere is of no use");
+
+    // Taken back, or lost with a database: what was begun is not begun again without room.
+    let row = desktop(Goal::Running, Phase::Building);
+    let next = step(&row, &unplaced(None), now());
+    assert_eq!((next.desktop.phase, next.action), (Phase::Pending, None));
+}
+
+#[test]
+fn a_claim_is_kept_as_long_as_a_server_may_use_it() {
+    let active = server(5, PowerState::Active);
+    for &phase in Phase::ALL {
+        for goal in [Goal::Running, Goal::Stopped, Goal::Deleted] {
+            for state in [
+                PowerState::Building,
+                PowerState::Active,
+                PowerState::Deleting,
+                PowerState::Error("x".to_owned()),
+            ] {
+                let there = Server { state, ..active.clone() };
+                let next = step(&desktop(goal, phase), &seen(Some(&there)), now());
+                assert!(!next.frees, "{goal:?} {phase:?} {there:?}");
+            }
+        }
+    }
+    let off = server(5, PowerState::Off);
+    let next = step(&desktop(Goal::Stopped, Phase::Stopping), &seen(Some(&off)), now());
+    assert!(next.frees && next.desktop.phase == Phase::Stopped);
+    assert!(step(&desktop(Goal::Deleted, Phase::Deleting), &seen(None), now()).frees);
+    let worn_out = Desktop { attempts: ATTEMPTS_MAX, ..desktop(Goal::Running, Phase::Pending) };
+    assert!(step(&worn_out, &seen(None), now()).frees, "it failed");
+}
+
+#[test]
+fn a_restart_keeps_its_room_and_its_term() {
+    let term = Some(SignedDuration::from_hours(8));
+    let off = server(5, PowerState::Off);
+    let ends = Some(now() + SignedDuration::from_hours(1));
+    let row = Desktop { restart: true, ends, ..desktop(Goal::Running, Phase::Stopping) };
+    let next = step(&row, &Seen { term, ..seen(Some(&off)) }, now());
+    assert_eq!(next.action, Some(Action::PowerOn(id())));
+    assert_eq!((next.desktop.ends, next.frees), (ends, false));
+}
+
+#[test]
+fn a_term_begins_with_the_start_and_goes_with_the_stop() {
+    let term = Some(SignedDuration::from_hours(8));
+    let row = desktop(Goal::Running, Phase::Pending);
+    let next = step(&row, &Seen { term, ..seen(None) }, now());
+    assert_eq!(next.desktop.ends, Some(now() + SignedDuration::from_hours(8)));
+    assert_eq!(step(&row, &seen(None), now()).desktop.ends, None, "some run without end");
+    let off = server(5, PowerState::Off);
+    let row = Desktop { ends: Some(now()), ..desktop(Goal::Stopped, Phase::Stopping) };
+    assert_eq!(step(&row, &seen(Some(&off)), now()).desktop.ends, None);
 }

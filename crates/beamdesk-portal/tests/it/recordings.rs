@@ -4,14 +4,13 @@ use std::time::Duration;
 
 use beamdesk_store::{SessionRow, TicketLimits, TicketRow};
 use beamdesk_types::{
-    Clock as _, Desktop, DesktopId, Goal, Phase, RecordingId, RecordingPolicy, SessionId, StreamId,
-    UserId,
+    Clock as _, Desktop, Goal, Phase, RecordingId, RecordingPolicy, SessionId, StreamId, UserId,
 };
 use serde_json::{Value, json};
 
 use crate::{
     browser::Browser,
-    system::{GATEWAY_ORIGIN, System, gateway},
+    system::{GATEWAY_ORIGIN, System, desktop, gateway},
 };
 
 /// A recording of a stream of this user, as the gateway `local` made it; it goes on.
@@ -28,22 +27,12 @@ pub(crate) async fn recorded(system: &System, user: UserId) -> RecordingId {
 async fn stream(system: &System, owner: UserId) -> StreamId {
     let (store, now) = (&system.app.store, system.clock.now());
     let desktop = Desktop {
-        id: DesktopId::fresh(),
-        owner,
         name: "hers".to_owned(),
-        image: "sim-desktop".parse().unwrap(),
-        size: "small".parse().unwrap(),
         goal: Goal::Running,
         phase: Phase::Ready,
         generation: 1,
-        revision: 0,
-        attempts: 0,
-        phase_since: now,
-        node: None,
         address: Some("127.0.0.1:1".to_owned()),
-        failure: None,
-        restart: false,
-        created: now,
+        ..desktop(owner, now)
     };
     store.add_desktop(&desktop, u32::MAX).await.unwrap();
     let mut hash = [0; 32];

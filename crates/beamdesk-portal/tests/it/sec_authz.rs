@@ -69,6 +69,7 @@ async fn unchanged(ada: &mut Browser, desktop: &str) {
 fn body_for(method: &Method, path: &str) -> Option<Value> {
     match *method {
         Method::POST if path.contains("recordings") => Some(json!({ "use": "play" })),
+        Method::POST if path.ends_with("/extend") => Some(json!({})),
         Method::PATCH if path.contains("users") => Some(json!({ "disabled": true })),
         Method::PATCH => Some(json!({ "name": "stolen" })),
         Method::PUT => Some(json!({ "id": "x", "name": "x", "description": "", "vcpus": 1,

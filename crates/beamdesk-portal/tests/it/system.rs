@@ -16,9 +16,13 @@ use beamdesk_portal::{
 };
 use beamdesk_store::Store;
 use beamdesk_types::{
-    AgentStatus, Clock, DesktopId, GatewayName, GpuRequest, SessionState, Size, Timestamp,
+    AgentStatus, Clock, Desktop, DesktopId, GatewayName, Goal, GpuRequest, Phase, SessionState,
+    Size, Timestamp, UserId,
 };
-use rustls::pki_types::ServerName;
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -42,6 +46,7 @@ pub(crate) struct System {
     pub(crate) clock: Arc<TestClock>,
     pub(crate) address: SocketAddr,
     internal: SocketAddr,
+    monitors: SocketAddr,
     authority: Authority,
     tasks: TaskTracker,
     shutdown: CancellationToken,
@@ -102,8 +107,10 @@ impl System {
         let auth = Auth::new(store.clone(), clock.clone(), auth_config);
         let public = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let internal = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let monitors = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, internal_address) =
             (public.local_addr().unwrap(), internal.local_addr().unwrap());
+        let monitors_address = monitors.local_addr().unwrap();
         let shutdown = CancellationToken::new();
         let app = App::new(Parts {
             store,
@@ -119,6 +126,7 @@ impl System {
                 }],
                 gateway: gateway(),
                 bind_domain: None,
+                monitor_url: Some(format!("https://{monitors_address}")),
                 desktops_max: DESKTOPS_MAX,
                 screen: (1280, 720),
                 sizes: sizes(),
@@ -128,9 +136,11 @@ impl System {
         });
         let identity = authority.portal_identity().unwrap();
         let tls = authority.server_config_requiring_client(&identity, &[]).unwrap();
+        let monitors_tls = authority.server_config_allowing_client(&identity, &[]).unwrap();
         let listeners = Listeners {
             public: vec![Listener { socket: public, tls: None }],
             internal: vec![Listener { socket: internal, tls: Some(tls) }],
+            monitors: vec![Listener { socket: monitors, tls: Some(monitors_tls) }],
         };
         let tasks = TaskTracker::new();
         let running = app.clone();
@@ -142,8 +152,19 @@ impl System {
                 ended = run(running, listeners) => ended.unwrap(),
             }
         });
-        let internal = internal_address;
-        Self { app, sim, clock, address, internal, authority, tasks, shutdown, kill, _keys: keys }
+        Self {
+            app,
+            sim,
+            clock,
+            address,
+            internal: internal_address,
+            monitors: monitors_address,
+            authority,
+            tasks,
+            shutdown,
+            kill,
+            _keys: keys,
+        }
     }
 
     /// Ends the portal in order, as before a restart.
@@ -216,23 +237,88 @@ impl System {
         body: &Value,
     ) -> io::Result<String> {
         let config = self.authority.client_config(identity, &[]).unwrap();
-        let tcp = TcpStream::connect(self.internal).await.unwrap();
-        let name = ServerName::try_from(PORTAL_SERVER_NAME).unwrap();
-        let mut stream = TlsConnector::from(config).connect(name, tcp).await?;
-        let body = body.to_string();
-        let length = body.len();
-        let head = format!(
-            "POST {path} HTTP/1.1\r\nHost: {PORTAL_SERVER_NAME}\r\nConnection: close\r\n\
-             Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
-        );
-        stream.write_all(format!("{head}{body}").as_bytes()).await?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await?;
-        Ok(String::from_utf8(answer).unwrap())
+        asked(self.internal, config, path, &body.to_string()).await
+    }
+
+    /// What a monitor is told, with this identity or none.
+    pub(crate) async fn monitor(
+        &self,
+        identity: Option<&beamdesk_auth::Identity>,
+        path: &str,
+        body: &str,
+    ) -> io::Result<(u16, Value)> {
+        let config = match identity {
+            Some(identity) => self.authority.client_config(identity, &[]).unwrap(),
+            None => nameless(self.authority.authority_pem()),
+        };
+        let answer = asked(self.monitors, config, path, body).await?;
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Ok((status, serde_json::from_str(body).unwrap_or(Value::Null)))
     }
 
     pub(crate) fn authority(&self) -> &Authority {
         &self.authority
+    }
+}
+
+/// A client that shows nothing of itself.
+fn nameless(authority_pem: &str) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(authority_pem.as_bytes()).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Arc::new(config)
+}
+
+/// One request over a connection of its own; the whole answer.
+async fn asked(
+    address: SocketAddr,
+    config: Arc<ClientConfig>,
+    path: &str,
+    body: &str,
+) -> io::Result<String> {
+    let tcp = TcpStream::connect(address).await.unwrap();
+    let name = ServerName::try_from(PORTAL_SERVER_NAME).unwrap();
+    let mut stream = TlsConnector::from(config).connect(name, tcp).await?;
+    let length = body.len();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: {PORTAL_SERVER_NAME}\r\nConnection: close\r\n\
+         Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+    );
+    stream.write_all(format!("{head}{body}").as_bytes()).await?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await?;
+    Ok(String::from_utf8(answer).unwrap())
+}
+
+/// One that is off and stays so.
+pub(crate) fn desktop(owner: UserId, now: Timestamp) -> Desktop {
+    Desktop {
+        id: DesktopId::fresh(),
+        owner,
+        name: "x".to_owned(),
+        image: "sim-desktop".parse().unwrap(),
+        size: "small".parse().unwrap(),
+        goal: Goal::Stopped,
+        phase: Phase::Stopped,
+        generation: 0,
+        revision: 0,
+        attempts: 0,
+        phase_since: now,
+        node: None,
+        address: None,
+        failure: None,
+        restart: false,
+        created: now,
+        gpu: GpuRequest::default(),
+        station: None,
+        queued: now,
+        ends: None,
     }
 }
 
@@ -247,7 +333,8 @@ fn sizes() -> Vec<Size> {
         vcpus,
         memory_mib,
         disk_gib: 10,
-        gpu: GpuRequest { count, memory_mib: 0 },
+        gpu: GpuRequest::whole(count, 0),
+        term_hours: 0,
         enabled: true,
     };
     vec![size("small", 1, 1024, 0), size("huge", 16, 65_536, 0), size("gpu", 1, 1024, 1)]

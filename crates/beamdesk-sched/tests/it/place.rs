@@ -1,201 +1,358 @@
-//! Placement: a few cases a person can check, and properties over many.
+//! Choices that a person can check.
 
-use beamdesk_sched::{Misfit, Request, fits, place};
-use beamdesk_types::{GpuRequest, Node, NodeName};
-use proptest::prelude::{Strategy, prop_assert, prop_assert_eq, proptest};
+use beamdesk_sched::{
+    Cluster, Guard, Host, Misfit, NoRoom, Policy, Request, Settings, Shape, workload,
+};
+use beamdesk_types::GpuRequest;
 
-fn node(name: &str, vcpus: u32, memory_mib: u64, cards: &[u64]) -> Node {
-    Node {
-        name: name.parse().unwrap(),
-        vcpus,
-        vcpus_used: 0,
-        memory_mib,
-        memory_mib_used: 0,
-        disk_gib: 100,
-        disk_gib_used: 0,
-        gpus_free_mib: cards.to_vec(),
-        gpus: u32::try_from(cards.len()).unwrap(),
-        enabled: true,
-    }
+use crate::world::{
+    A40, A6000, GIB, T4, V100, chosen, cluster, host, name, plain, request, share, with_cards,
+    with_free, with_gpu, with_used,
+};
+
+fn default_cluster(hosts: &[Host]) -> Cluster {
+    Cluster::new(hosts.to_vec(), Settings::default())
 }
 
-fn request(vcpus: u32, memory_mib: u64) -> Request {
-    Request { vcpus, memory_mib, disk_gib: 10, gpu: GpuRequest::default() }
-}
-
-fn cards(count: u32, memory_mib: u64) -> Request {
-    Request { gpu: GpuRequest { count, memory_mib }, ..request(1, 1024) }
-}
-
-fn name(text: &str) -> NodeName {
-    text.parse().unwrap()
+fn whole(count: u32, memory_gib: u64) -> Request {
+    with_gpu(request(1, 1), GpuRequest::whole(count, memory_gib * GIB))
 }
 
 #[test]
-fn the_fullest_node_that_fits_is_taken() {
-    let mut half = node("a-half", 16, 65536, &[]);
-    half.vcpus_used = 8;
-    half.memory_mib_used = 32768;
-    let empty = node("b-empty", 16, 65536, &[]);
-    assert_eq!(place(&request(4, 8192), &[empty.clone(), half.clone()]).unwrap(), name("a-half"));
-    assert_eq!(place(&request(12, 8192), &[empty, half]).unwrap(), name("b-empty"));
+fn the_fullest_host_that_fits_is_taken() {
+    let hosts = [with_used(host("a-half", 16, 64), 8, 32), host("b-empty", 16, 64)];
+    assert_eq!(chosen(&mut default_cluster(&hosts), &request(4, 8)).unwrap(), "a-half");
+    assert_eq!(chosen(&mut default_cluster(&hosts), &request(12, 8)).unwrap(), "b-empty");
 }
 
 #[test]
 fn a_desktop_without_card_leaves_cards_to_others() {
-    let with = node("a", 8, 16384, &[24576]);
-    let without = node("b", 64, 262_144, &[]);
-    assert_eq!(place(&request(2, 2048), &[with.clone(), without]).unwrap(), name("b"));
-    // If there is nothing else, it may still go there.
-    assert_eq!(place(&request(2, 2048), &[with]).unwrap(), name("a"));
+    let with = with_cards(host("a", 64, 256), &[T4]);
+    let nearly_full = with_used(host("b", 64, 256), 60, 200);
+    let mut cluster = default_cluster(&[with, nearly_full]);
+    assert_eq!(chosen(&mut cluster, &request(4, 8)).unwrap(), "b");
+    // If there is nothing else, it may still go there, as far as the guard allows.
+    assert_eq!(chosen(&mut cluster, &request(8, 8)).unwrap(), "a");
+    let told = chosen(&mut cluster, &request(61, 8)).unwrap_err();
+    assert_eq!(told.misfits, [(Misfit::Vcpus, 1), (Misfit::Guard, 1)].into());
+    // The paper's policies know no guard, whatever the settings say.
+    let settings = Settings { policy: Policy::Paper, ..Settings::default() };
+    let mut paper = Cluster::new(cluster.hosts().to_vec(), settings);
+    assert_eq!(chosen(&mut paper, &request(61, 8)).unwrap(), "a");
 }
 
 #[test]
 fn the_smallest_card_that_does_is_taken() {
-    let nodes = [node("a", 64, 262_144, &[81920]), node("b", 64, 262_144, &[24576])];
-    assert_eq!(place(&cards(1, 16384), &nodes).unwrap(), name("b"));
-    assert_eq!(place(&cards(1, 48000), &nodes).unwrap(), name("a"));
+    let hosts = [
+        with_cards(host("a", 64, 256), &[plain(80 * GIB)]),
+        with_cards(host("b", 64, 256), &[plain(24 * GIB)]),
+    ];
+    let mut cluster = default_cluster(&hosts);
+    assert_eq!(chosen(&mut cluster, &whole(1, 16)).unwrap(), "b");
+    assert_eq!(chosen(&mut cluster, &whole(1, 48)).unwrap(), "a");
+    // In one host too.
+    let mixed = with_cards(host("m", 64, 256), &[A6000, V100, A40, T4]);
+    for policy in [Policy::FgdBf, Policy::Fgd, Policy::BestFit, Policy::Nova] {
+        let placement = crate::world::cluster(policy, std::slice::from_ref(&mixed))
+            .place(&whole(1, 8))
+            .unwrap();
+        assert_eq!(placement.cards, [3], "{policy}");
+    }
 }
 
 #[test]
-fn ties_go_to_the_lower_name() {
-    let nodes = [node("n2", 8, 8192, &[]), node("n10", 8, 8192, &[]), node("n1", 8, 8192, &[])];
-    assert_eq!(place(&request(1, 1024), &nodes).unwrap(), name("n1"));
+fn ties_go_to_the_smaller_name() {
+    let hosts = [host("n2", 8, 8), host("n10", 8, 8), host("n1", 8, 8)];
+    for policy in Policy::ALL.into_iter().filter(|policy| *policy != Policy::Random) {
+        assert_eq!(chosen(&mut cluster(policy, &hosts), &request(1, 1)).unwrap(), "n1", "{policy}");
+    }
 }
 
 #[test]
-fn no_room_says_why_for_each_node() {
-    let mut off = node("a", 64, 262_144, &[24576, 24576]);
-    off.enabled = false;
-    let mut full_disk = node("d", 64, 262_144, &[24576]);
-    full_disk.disk_gib_used = 200; // more than it has
-    let nodes = [
+fn no_room_says_for_which_reasons() {
+    let off =
+        Host { closed: Some(Misfit::Disabled), ..with_cards(host("a", 64, 256), &[A6000; 2]) };
+    let mut full_disk = with_cards(host("d", 64, 256), &[A6000]);
+    full_disk.disk_gib.used = 2000; // more than it has
+    let hosts = [
         off,
-        node("b", 1, 262_144, &[24576]),
-        node("c", 64, 512, &[24576]),
+        with_cards(host("b", 1, 256), &[A6000]),
+        with_cards(host("c", 64, 1), &[A6000]),
         full_disk,
-        node("e", 64, 262_144, &[]),
-        node("f", 64, 262_144, &[16384]),
+        host("e", 64, 256),
+        host("e2", 64, 256),
+        with_cards(host("f", 64, 256), &[T4]),
     ];
-    let wanted = Request { vcpus: 2, ..cards(1, 24000) };
-    let told = place(&wanted, &nodes).unwrap_err();
-    let expected = [
-        ("a", Misfit::Disabled),
-        ("b", Misfit::Vcpus),
-        ("c", Misfit::Memory),
-        ("d", Misfit::Disk),
-        ("e", Misfit::Gpus),
-        ("f", Misfit::GpuMemory),
+    let wanted =
+        Request { disk_gib: 10, ..with_gpu(request(2, 2), GpuRequest::whole(1, 24 * GIB)) };
+    let expected = NoRoom {
+        hosts: 7,
+        misfits: [
+            (Misfit::Disabled, 1),
+            (Misfit::Vcpus, 1),
+            (Misfit::Memory, 1),
+            (Misfit::Disk, 1),
+            (Misfit::Gpus, 2),
+            (Misfit::GpuMemory, 1),
+        ]
+        .into(),
+    };
+    for policy in Policy::ALL {
+        assert_eq!(cluster(policy, &hosts).place(&wanted), Err(expected.clone()), "{policy}");
+        let nothing = NoRoom::default();
+        assert_eq!(cluster(policy, &[]).place(&wanted), Err(nothing), "{policy}");
+    }
+}
+
+#[test]
+fn excluded_hosts_are_passed_over_once() {
+    let hosts = [
+        host("a", 8, 8),
+        host("b", 8, 8),
+        Host { closed: Some(Misfit::Maintenance), ..host("c", 8, 8) },
     ];
-    assert_eq!(told.misfits, expected.map(|(n, m)| (name(n), m)));
-    assert!(place(&wanted, &[]).unwrap_err().misfits.is_empty());
+    for policy in Policy::ALL.into_iter().filter(|policy| *policy != Policy::Random) {
+        let mut cluster = cluster(policy, &hosts);
+        let without = |names: &[&str]| Request {
+            excluded: names.iter().map(|text| name(text)).collect(),
+            ..request(1, 1)
+        };
+        assert_eq!(chosen(&mut cluster, &without(&["a"])).unwrap(), "b", "{policy}");
+        let told = cluster.place(&without(&["b", "a", "a", "c", "unknown"])).unwrap_err();
+        assert_eq!(told.misfits, [(Misfit::Maintenance, 1), (Misfit::Excluded, 2)].into());
+        assert_eq!(chosen(&mut cluster, &without(&[])).unwrap(), "a", "{policy}");
+    }
 }
 
-fn any_node() -> impl Strategy<Value = Node> {
-    (
-        0_u32..6,
-        0_u32..32,
-        0_u32..40,
-        0_u64..64,
-        0_u64..80,
-        0_u64..8,
-        proptest::collection::vec(0_u64..5, 0..4),
-        proptest::bool::weighted(0.9),
-    )
-        .prop_map(|(n, vcpus, used, memory, memory_used, disk_used, cards, enabled)| Node {
-            name: name(&format!("n{n}")),
-            vcpus,
-            vcpus_used: used,
-            memory_mib: memory * 1024,
-            memory_mib_used: memory_used * 1024,
-            disk_gib: 100,
-            disk_gib_used: disk_used * 16,
-            gpus: u32::try_from(cards.len()).unwrap(),
-            gpus_free_mib: cards.iter().map(|c| c * 8192).collect(),
-            enabled,
-        })
+#[test]
+fn hosts_are_offered_the_best_first_until_one_is_allowed() {
+    let names: Vec<String> = (0..7).map(|n| format!("n{n}")).collect();
+    let mut hosts: Vec<Host> = names
+        .iter()
+        .zip([3, 6, 1, 7, 2, 5, 4])
+        .map(|(text, used)| with_used(host(text, 8, 8), used, 0))
+        .collect();
+    hosts.push(Host { closed: Some(Misfit::Disabled), ..host("off", 8, 8) });
+    let wanted = Request { excluded: vec![name("n5")], ..request(1, 1) };
+    for policy in Policy::ALL {
+        let mut cluster = cluster(policy, &hosts);
+        let mut offered = Vec::new();
+        let told = cluster.place_where(&wanted, |placement| {
+            offered.push(placement.host);
+            false
+        });
+        let expected = [(Misfit::Disabled, 1), (Misfit::Excluded, 1), (Misfit::Reserved, 6)];
+        assert_eq!(told.unwrap_err().misfits, expected.into(), "{policy}");
+        if policy == Policy::BestFit {
+            assert_eq!(offered, [3, 1, 6, 0, 4, 2]);
+        }
+        if policy != Policy::Random {
+            let ranks = cluster.ranks(&wanted);
+            let mut sorted = offered.clone();
+            sorted.sort_by(|one, other| {
+                let (Ok(one), Ok(other)) = (&ranks[*one], &ranks[*other]) else { panic!() };
+                other.order(one)
+            });
+            assert_eq!(offered, sorted, "{policy}");
+        }
+        let fourth = offered[3];
+        if policy != Policy::Random {
+            let placement = cluster.place_where(&wanted, |placement| placement.host == fourth);
+            assert_eq!(placement.unwrap().host, fourth, "{policy}");
+        }
+        let only = Request { only: Some(name("n2")), ..wanted.clone() };
+        assert_eq!(cluster.place_where(&only, |_| true).unwrap().host, 2);
+        let told = cluster.place_where(&only, |_| false).unwrap_err();
+        assert_eq!(told.misfits.get(&Misfit::Reserved), Some(&1));
+    }
 }
 
-fn any_nodes() -> impl Strategy<Value = Vec<Node>> {
-    proptest::collection::vec(any_node(), 0..6).prop_map(|mut nodes| {
-        nodes.sort_by(|a, b| a.name.cmp(&b.name));
-        nodes.dedup_by(|a, b| a.name == b.name);
-        nodes
-    })
+#[test]
+fn only_one_host_is_looked_at_where_the_server_lies_there() {
+    let hosts = [host("a", 8, 8), host("b", 8, 8), host("c", 8, 8)];
+    let mut cluster = default_cluster(&hosts);
+    let on = |text: &str| Request { only: Some(name(text)), ..request(6, 1) };
+    let placement = cluster.place(&on("b")).unwrap();
+    assert_eq!(placement.host, 1);
+    cluster.take(&on("b"), &placement);
+    let told = cluster.place(&on("b")).unwrap_err();
+    assert_eq!(told.misfits, [(Misfit::Elsewhere, 2), (Misfit::Vcpus, 1)].into());
+    assert_eq!(cluster.place(&on("gone")).unwrap_err().misfits, [(Misfit::Elsewhere, 3)].into());
 }
 
-fn any_request() -> impl Strategy<Value = Request> {
-    (0_u32..20, 0_u64..40, 0_u64..60, 0_u32..3, 0_u64..4).prop_map(|(v, m, d, count, gpu)| {
-        Request {
-            vcpus: v,
-            memory_mib: m * 1024,
-            disk_gib: d,
-            gpu: GpuRequest { count, memory_mib: gpu * 8192 },
-        }
-    })
+#[test]
+fn a_station_fills_its_own_hosts_first() {
+    let own = Host { kept_for: vec!["b1".parse().unwrap()], ..host("z", 64, 256) };
+    let hosts =
+        [with_used(host("a", 64, 256), 60, 250), own, with_cards(host("g", 64, 256), &[T4])];
+    let of = |station: Option<&str>| Request {
+        station: station.map(|text| text.parse().unwrap()),
+        ..request(2, 2)
+    };
+    for policy in Policy::ALL {
+        let mut cluster = cluster(policy, &hosts);
+        assert_eq!(chosen(&mut cluster, &of(Some("b1"))).unwrap(), "z", "{policy}");
+        assert_ne!(chosen(&mut cluster, &of(Some("b2"))).unwrap(), "z", "{policy}");
+        assert_ne!(chosen(&mut cluster, &of(None)).unwrap(), "z", "{policy}");
+    }
 }
 
-/// Takes what was asked from the node, as a driver would.
-fn taken(request: &Request, node: &Node) -> Node {
-    let mut after = node.clone();
-    after.vcpus_used += request.vcpus;
-    after.memory_mib_used += request.memory_mib;
-    after.disk_gib_used += request.disk_gib;
-    after.gpus_free_mib.sort_unstable();
-    for _ in 0..request.gpu.count {
-        let i = after.gpus_free_mib.iter().position(|&m| m >= request.gpu.memory_mib);
-        after.gpus_free_mib.remove(i.expect("a card that fits"));
+#[test]
+fn several_cards_are_near_each_other() {
+    let mut hosts = [with_cards(host("a", 64, 256), &[A6000; 6])];
+    for (card, numa_node) in hosts[0].cards.iter_mut().zip([0, 0, 1, 0, 1, 0]) {
+        card.numa_node = Some(numa_node);
     }
-    after
+    for policy in Policy::ALL {
+        let mut cluster = cluster(policy, &hosts);
+        // The smaller group that is enough, so that the four stay together.
+        assert_eq!(cluster.place(&whole(2, 0)).unwrap().cards, [2, 4], "{policy}");
+        assert_eq!(cluster.place(&whole(1, 0)).unwrap().cards, [2], "{policy}");
+        assert_eq!(cluster.place(&whole(4, 0)).unwrap().cards, [0, 1, 3, 5], "{policy}");
+        // None is enough: most of them near each other.
+        assert_eq!(cluster.place(&whole(5, 0)).unwrap().cards, [0, 1, 2, 3, 5], "{policy}");
+    }
 }
 
-proptest! {
-    #[test]
-    fn what_is_placed_fits_and_overfills_nothing(wanted in any_request(), nodes in any_nodes()) {
-        if let Ok(chosen) = place(&wanted, &nodes) {
-            let node = nodes.iter().find(|n| n.name == chosen).unwrap();
-            prop_assert_eq!(fits(&wanted, node), Ok(()));
-            let after = taken(&wanted, node);
-            prop_assert!(wanted.vcpus == 0 || after.vcpus_used <= after.vcpus);
-            prop_assert!(wanted.memory_mib == 0 || after.memory_mib_used <= after.memory_mib);
-            prop_assert!(wanted.disk_gib == 0 || after.disk_gib_used <= after.disk_gib);
-        }
+#[test]
+fn a_share_goes_to_the_fullest_card_that_has_it() {
+    let hosts = [with_free(with_cards(host("a", 64, 256), &[T4; 4]), &[1000, 300, 700, 500])];
+    let half = with_gpu(request(1, 1), share(500));
+    for policy in Policy::ALL {
+        let expected = match policy {
+            Policy::Random => continue,
+            // By its authors' rule the first of equals, and nothing is expected to be asked.
+            Policy::Fgd => 0,
+            _ => 3,
+        };
+        assert_eq!(cluster(policy, &hosts).place(&half).unwrap().cards, [expected], "{policy}");
     }
+    let mut random = cluster(Policy::Random, &hosts);
+    let cards: std::collections::BTreeSet<usize> =
+        (0..100).map(|_| random.place(&half).unwrap().cards[0]).collect();
+    assert_eq!(cards, [0, 2, 3].into());
+}
 
-    #[test]
-    fn it_is_placed_when_any_node_fits(wanted in any_request(), nodes in any_nodes()) {
-        let any = nodes.iter().any(|n| fits(&wanted, n).is_ok());
-        prop_assert_eq!(place(&wanted, &nodes).is_ok(), any);
+#[test]
+fn random_takes_each_host_about_as_often() {
+    let hosts: Vec<Host> = (0..10).map(|n| host(&format!("n{n}"), 8, 8)).collect();
+    let mut random = cluster(Policy::Random, &hosts);
+    let mut counts = [0; 10];
+    for _ in 0..2000 {
+        counts[random.place(&request(1, 1)).unwrap().host] += 1;
     }
+    assert!(counts.iter().all(|count| (120..=280).contains(count)), "{counts:?}");
+    // The same seed, the same choices.
+    let again = |seed| {
+        let settings = Settings { policy: Policy::Random, seed, ..Settings::default() };
+        let mut cluster = Cluster::new(hosts.clone(), settings);
+        (0..20).map(|_| cluster.place(&request(1, 1)).unwrap().host).collect::<Vec<_>>()
+    };
+    assert_eq!(again(7), again(7));
+    assert_ne!(again(7), again(8));
+}
 
-    #[test]
-    fn no_room_lists_every_node_once(wanted in any_request(), nodes in any_nodes()) {
-        if let Err(told) = place(&wanted, &nodes) {
-            let listed: Vec<_> = told.misfits.iter().map(|(n, _)| n.clone()).collect();
-            let all: Vec<_> = nodes.iter().map(|n| n.name.clone()).collect();
-            prop_assert_eq!(listed, all);
-        }
+#[test]
+fn nova_adds_memory_cpu_and_few_cards() {
+    // Most memory, most CPU, fewest free cards: two against one.
+    let hosts = [
+        with_cards(host("cards", 64, 512), &[T4; 4]),
+        with_free(with_cards(host("used", 64, 256), &[T4; 4]), &[1000, 0, 0, 0]),
+        with_cards(host("small", 8, 64), &[T4; 4]),
+    ];
+    let nova = cluster(Policy::Nova, &hosts);
+    let scores: Vec<f64> =
+        nova.ranks(&whole(1, 0)).into_iter().map(|rank| rank.unwrap().score).collect();
+    let expected = [1.0 + 1.0, (256.0 - 64.0) / (512.0 - 64.0) + 1.0 + 1.0, 0.0];
+    assert!(
+        scores.iter().zip(expected).all(|(score, value)| (score - value).abs() < 1e-9),
+        "{scores:?}"
+    );
+    assert_eq!(chosen(&mut cluster(Policy::Nova, &hosts), &whole(1, 0)).unwrap(), "used");
+    assert_eq!(chosen(&mut cluster(Policy::NovaRam, &hosts), &whole(1, 0)).unwrap(), "cards");
+}
+
+#[test]
+fn taking_and_releasing_change_what_comes_next() {
+    let mut cluster = default_cluster(&[with_cards(host("a", 8, 64), &[T4, T4])]);
+    let wanted = whole(1, 0);
+    let first = cluster.place(&wanted).unwrap();
+    cluster.take(&wanted, &first);
+    let second = cluster.place(&wanted).unwrap();
+    assert_ne!(first.cards, second.cards);
+    cluster.take(&wanted, &second);
+    assert_eq!(cluster.place(&wanted).unwrap_err().misfits, [(Misfit::Gpus, 1)].into());
+    cluster.release(&wanted, &first);
+    assert_eq!(cluster.place(&wanted).unwrap(), first);
+}
+
+#[test]
+fn a_replaced_host_counts_as_it_is_now() {
+    let mut cluster = default_cluster(&[host("a", 8, 64), host("b", 8, 64)]);
+    assert_eq!(chosen(&mut cluster, &request(1, 1)).unwrap(), "a");
+    cluster.replace_host(1, with_used(host("b", 8, 64), 4, 32));
+    assert_eq!(chosen(&mut cluster, &request(1, 1)).unwrap(), "b");
+    cluster.replace_host(1, host("0", 64, 512));
+    assert_eq!(cluster.index_of(&name("0")), Some(1));
+    assert_eq!(cluster.index_of(&name("b")), None);
+    assert_eq!(chosen(&mut cluster, &request(1, 1)).unwrap(), "a");
+    cluster.replace_host(0, Host { closed: Some(Misfit::Disabled), ..host("a", 8, 64) });
+    assert_eq!(chosen(&mut cluster, &request(1, 1)).unwrap(), "0");
+    cluster.replace_host(7, host("x", 8, 64));
+    assert_eq!(cluster.hosts().len(), 2);
+}
+
+#[test]
+fn the_workload_is_what_is_asked_most() {
+    let mut asked = vec![request(4, 1); 90];
+    asked.extend(vec![whole(1, 8); 60]);
+    asked.extend(vec![with_gpu(request(2, 2), share(250)); 40]);
+    asked.extend((0..10).map(|n| request(100 + n, 1)));
+    asked.reverse();
+    let shapes = workload(&asked);
+    let weights: Vec<f64> = shapes.iter().map(|shape| shape.weight * 190.0).collect();
+    assert_eq!(shapes.len(), 3);
+    assert!(
+        weights.iter().zip([90.0, 60.0, 40.0]).all(|(a, b)| (a - b).abs() < 1e-9),
+        "{weights:?}"
+    );
+    let first = Shape {
+        cpu_milli: 4000,
+        memory_mib: 0,
+        gpu: GpuRequest::default(),
+        weight: shapes[0].weight,
+    };
+    assert_eq!(shapes[0], first);
+    assert_eq!(workload(&[]), []);
+}
+
+#[test]
+fn policies_are_found_by_their_names() {
+    for policy in Policy::ALL {
+        assert_eq!(policy.to_string().parse(), Ok(policy));
+        assert!(!policy.explanation().is_empty());
     }
+    let told = "best".parse::<Policy>().unwrap_err().to_string();
+    assert!(told.contains("fgd_bf"), "{told}");
+}
 
-    #[test]
-    fn the_order_of_nodes_changes_nothing(
-        wanted in any_request(), nodes in any_nodes(), turn in 0_usize..6,
-    ) {
-        let mut turned = nodes.clone();
-        if !turned.is_empty() {
-            let by = turn % turned.len();
-            turned.rotate_left(by);
-        }
-        prop_assert_eq!(place(&wanted, &nodes).ok(), place(&wanted, &turned).ok());
-    }
-
-    #[test]
-    fn cards_are_taken_only_on_need(wanted in any_request(), nodes in any_nodes()) {
-        let plain = Request { gpu: GpuRequest::default(), ..wanted };
-        if let Ok(chosen) = place(&plain, &nodes) {
-            let node = nodes.iter().find(|n| n.name == chosen).unwrap();
-            let cardless = nodes.iter().any(|n| n.gpus_free_mib.is_empty() && fits(&plain, n).is_ok());
-            prop_assert!(!cardless || node.gpus_free_mib.is_empty());
-        }
+#[test]
+fn settings_that_make_no_sense_do_no_harm() {
+    let hosts = [with_cards(host("a", 8, 64), &[T4]), host("b", 8, 64)];
+    let nonsense =
+        Shape { cpu_milli: u64::MAX, memory_mib: u64::MAX, gpu: share(0), weight: f64::NAN };
+    for policy in Policy::ALL {
+        let settings = Settings {
+            policy,
+            cpu_weight: f64::NAN,
+            memory_weight: f64::INFINITY,
+            workload: vec![nonsense.clone(), Shape { weight: -1.0, ..nonsense.clone() }],
+            guard: Some(Guard { cpu_milli_per_card: u64::MAX, memory_mib_per_card: 0 }),
+            seed: u64::MAX,
+        };
+        let mut cluster = Cluster::new(hosts.to_vec(), settings);
+        assert!(cluster.place(&whole(1, 0)).is_ok(), "{policy}");
+        let ranks = cluster.ranks(&request(1, 1));
+        assert!(ranks.iter().flatten().all(|rank| rank.score.is_finite()), "{policy}");
     }
 }

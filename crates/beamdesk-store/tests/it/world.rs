@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use beamdesk_store::{Digest, SessionRow, Store, TicketLimits, TicketRow, User};
 use beamdesk_types::{
-    Desktop, DesktopId, GatewayName, Goal, Phase, Role, SessionId, Timestamp, UserId,
+    Desktop, DesktopId, GatewayName, Goal, GpuRequest, Phase, Role, SessionId, Timestamp, UserId,
 };
 
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
@@ -47,6 +47,10 @@ pub(crate) fn desktop(owner: UserId) -> Desktop {
         failure: None,
         restart: false,
         created: at(0),
+        gpu: GpuRequest::default(),
+        station: None,
+        queued: at(0),
+        ends: None,
     }
 }
 

@@ -70,7 +70,7 @@ fn pair(
     Ok(OriginPair { portal: origin(portal)?, gateway: origin(gateway)? })
 }
 
-async fn bind(address: IpAddr, port: u16, option: &str) -> Result<TcpListener> {
+pub(super) async fn bind(address: IpAddr, port: u16, option: &str) -> Result<TcpListener> {
     let address = SocketAddr::new(address, port);
     match TcpListener::bind(address).await {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {

@@ -43,6 +43,22 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 8081)]
     pub(crate) gateway_http_port: u16,
 
+    /// Port of the portal for monitors of other nodes, HTTPS; see `beamdesk monitor --help`
+    #[arg(long, default_value_t = 8445)]
+    pub(crate) monitor_port: u16,
+
+    /// How often the monitor of this machine looks at it, in seconds
+    #[arg(long, default_value_t = 10, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=300))]
+    monitor_interval: u32,
+
+    /// TOML file with graphics cards that the built-in table lacks or has otherwise
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cards: Option<PathBuf>,
+
+    /// Folder with the devices of another host, for trials without cards
+    #[arg(long, value_name = "FOLDER", hide = true)]
+    pub(crate) monitor_root: Option<PathBuf>,
+
     /// Certificate chain of this site, PEM; without it one is made
     #[arg(long, requires = "key")]
     pub(crate) certificate: Option<PathBuf>,
@@ -67,6 +83,10 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 30, value_name = "DAYS")]
     recordings_days: u32,
 
+    /// Unix socket on which OpenStack Nova asks which hosts a server may have; see docs/nova.md
+    #[arg(long, value_name = "PATH")]
+    pub(crate) ask_socket: Option<PathBuf>,
+
     /// Writes the addresses here as JSON once the system can be used, for scripts
     #[arg(long, value_name = "FILE")]
     pub(crate) ready_file: Option<PathBuf>,
@@ -75,6 +95,10 @@ pub(crate) struct Options {
 impl Options {
     pub(crate) fn data(&self) -> PathBuf {
         self.data.clone().unwrap_or_else(default_folder)
+    }
+
+    pub(crate) fn monitor_interval(&self) -> Duration {
+        Duration::from_secs(self.monitor_interval.into())
     }
 
     /// Where recordings go, if any are made.

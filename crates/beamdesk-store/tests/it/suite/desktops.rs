@@ -1,7 +1,7 @@
 //! Desktops.
 
 use beamdesk_store::{Store, StoreError};
-use beamdesk_types::{Failure, FailureCode, Goal, Phase};
+use beamdesk_types::{Failure, FailureCode, Goal, GpuRequest, Phase};
 use tokio::task::JoinSet;
 
 use crate::world::{at, desktop, scene, user};
@@ -21,6 +21,10 @@ pub(crate) async fn a_desktop_comes_back_as_it_was_saved(store: Store) {
             d.node = d.restart.then(|| "node-2".parse().unwrap());
             d.address = d.restart.then(|| "[::1]:1".to_owned());
             let code = FailureCode::ALL[d.generation as usize % FailureCode::ALL.len()];
+            d.gpu = if d.restart { GpuRequest::whole(2, 49_152) } else { GpuRequest::default() };
+            d.station = d.restart.then(|| "b8".parse().unwrap());
+            d.queued = at(i64::from(d.generation) + 7);
+            d.ends = d.restart.then(|| at(i64::from(d.generation) + 9));
             d.failure = d.restart.then(|| Failure { code, detail: "no answer".to_owned() });
             assert!(store.save_desktop(&d).await.unwrap());
             d.revision += 1;

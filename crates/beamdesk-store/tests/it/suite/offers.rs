@@ -3,7 +3,7 @@
 use beamdesk_store::{Store, StoreError};
 use beamdesk_types::{GpuRequest, Image, Size};
 
-use crate::world::scene;
+use crate::{suite::reservations::coming_reservation, world::scene};
 
 fn size(id: &str, vcpus: u32) -> Size {
     Size {
@@ -12,7 +12,8 @@ fn size(id: &str, vcpus: u32) -> Size {
         vcpus,
         memory_mib: 4096,
         disk_gib: 20,
-        gpu: GpuRequest { count: 0, memory_mib: 0 },
+        gpu: GpuRequest::default(),
+        term_hours: 0,
         enabled: true,
     }
 }
@@ -20,7 +21,8 @@ fn size(id: &str, vcpus: u32) -> Size {
 pub(crate) async fn sizes_and_images_come_back_as_they_were_put(store: Store) {
     let (large, small) = (size("large", 8), size("small", 2));
     let mut gpu = size("gpu", 4);
-    gpu.gpu = GpuRequest { count: 2, memory_mib: 81_920 };
+    gpu.gpu = demand();
+    gpu.term_hours = 72;
     for size in [&gpu, &large, &small] {
         store.put_size(size).await.unwrap();
     }
@@ -37,13 +39,24 @@ pub(crate) async fn sizes_and_images_come_back_as_they_were_put(store: Store) {
         id: "debian-desktop".parse().unwrap(),
         name: "Linux desktop".to_owned(),
         description: String::new(),
+        gpu: GpuRequest::default(),
         enabled: true,
     };
     store.put_image(&image).await.unwrap();
-    let changed = Image { enabled: false, description: "x".to_owned(), ..image };
+    let changed = Image { enabled: false, description: "x".to_owned(), gpu: demand(), ..image };
     store.put_image(&changed).await.unwrap();
     assert_eq!(store.images().await.unwrap(), std::slice::from_ref(&changed));
     assert_eq!(store.image(&changed.id).await.unwrap(), Some(changed));
+}
+
+fn demand() -> GpuRequest {
+    GpuRequest {
+        cores: 4000,
+        bandwidth_gb_s: 700,
+        models: vec!["RTX A6000".to_owned(), "Karte \"neu\" 新".to_owned()],
+        share_milli: 500,
+        ..GpuRequest::whole(1, 81_920)
+    }
 }
 
 pub(crate) async fn a_size_in_use_stays(store: Store) {
@@ -53,6 +66,11 @@ pub(crate) async fn a_size_in_use_stays(store: Store) {
     let refused = store.remove_size(&small.id).await.unwrap_err();
     assert!(matches!(refused, StoreError::InUse), "{refused:?}");
     assert!(store.forget_desktop(d.id, d.revision).await.unwrap());
+    // Nor one that room is held for, until the reservation is over by the database's clock.
+    let reservation = coming_reservation(&store, &small.id).await;
+    let refused = store.remove_size(&small.id).await.unwrap_err();
+    assert!(matches!(refused, StoreError::InUse), "{refused:?}");
+    assert!(store.remove_reservation(reservation).await.unwrap());
     assert!(store.remove_size(&small.id).await.unwrap());
 }
 

@@ -1,0 +1,1 @@
+"""Nova's scheduler asks Beamdesk's: a filter and a weigher. See docs/nova.md."""
