@@ -19,6 +19,8 @@ export default defineConfig({
   },
   test: {
     silent: 'passed-only',
+    // Some try thousands of damaged messages, on machines that also do something else.
+    testTimeout: 60_000,
     projects: [
       {
         extends: true,

@@ -185,8 +185,7 @@ impl Compute for Sim {
     async fn find(&self, desktop: DesktopId) -> Result<Option<Server>, CloudError> {
         let mut world = self.reached()?;
         let stale = world.strikes(Fault::StaleFind);
-        let mut view = if stale { world.stale_view() } else { world.view() };
-        Ok(view.servers.remove(&desktop))
+        Ok(if stale { world.stale_view().servers.remove(&desktop) } else { world.server(desktop) })
     }
 
     async fn list(&self) -> Result<Vec<Server>, CloudError> {

@@ -2,7 +2,7 @@
 
 use std::{io, time::Duration};
 
-use beamdesk_http::serve;
+use beamdesk_http::{Limits, serve};
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
@@ -14,6 +14,8 @@ use crate::{
     web::public_router,
 };
 
+/// How long a monitor's connection may rest between two reports, which come every ten seconds.
+const MONITOR_IDLE: Duration = Duration::from_secs(60);
 /// How often images are looked for that are new in the cloud.
 const IMAGES_EVERY: Duration = Duration::from_secs(60);
 
@@ -57,7 +59,9 @@ pub async fn run(app: App, listeners: Listeners) -> Result<(), RunError> {
         });
     }
     for Listener { socket, tls } in listeners.monitors {
-        let (router, limits) = (srm.clone(), app.config.limits.clone());
+        // Longer than the usual interval, or each report would cost a handshake.
+        let limits = Limits { header: MONITOR_IDLE, ..app.config.limits.clone() };
+        let router = srm.clone();
         let shutdown = app.shutdown.clone();
         parts.spawn(async move {
             serve(socket, tls, router, limits, shutdown).await.map_err(RunError::Listener)

@@ -1,6 +1,9 @@
 //! The simulated cloud's truth: hosts, servers and the passing of time.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use beamdesk_types::{CardAddress, CardState, DesktopId, Node, NodeName, Partitioning, WHOLE_CARD};
 
@@ -93,23 +96,32 @@ impl World {
     pub(super) fn view(&self) -> View {
         View {
             servers: self.machines.iter().map(|(id, m)| (*id, m.server.clone())).collect(),
-            nodes: self.nodes.values().map(|node| self.seen(node)).collect(),
+            nodes: self.nodes_seen(),
         }
     }
 
-    /// A node with its cards as a driver would find them.
-    fn seen(&self, node: &Node) -> Node {
-        let mut node = node.clone();
-        for card in &mut node.cards {
-            let holds = |machine: &&Machine| {
-                machine.server.node == node.name && machine.server.cards.contains(&card.address)
-            };
-            if let Some(holder) = self.machines.values().find(holds) {
-                card.state = CardState::Assigned;
-                card.owner = Some(holder.server.id.to_string());
+    pub(super) fn server(&self, desktop: DesktopId) -> Option<Server> {
+        self.machines.get(&desktop).map(|machine| machine.server.clone())
+    }
+
+    /// The nodes with their cards as a driver would find them.
+    fn nodes_seen(&self) -> Vec<Node> {
+        let mut holders = HashMap::new();
+        for Machine { server, .. } in self.machines.values() {
+            for card in &server.cards {
+                holders.entry((&server.node, card)).or_insert(&server.id);
             }
         }
-        node
+        let mut nodes: Vec<Node> = self.nodes.values().cloned().collect();
+        for node in &mut nodes {
+            for card in &mut node.cards {
+                if let Some(holder) = holders.get(&(&node.name, &card.address)) {
+                    card.state = CardState::Assigned;
+                    card.owner = Some(holder.to_string());
+                }
+            }
+        }
+        nodes
     }
 
     /// Thousandths of a card that servers hold.
