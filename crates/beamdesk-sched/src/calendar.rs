@@ -43,6 +43,9 @@ pub(crate) const UNITS_MAX: usize = 1024;
 /// time at which the head fits if things moved: what is held is looked at where it is.
 const SEARCH_HOLDS_MAX: usize = 12;
 
+/// If more run than this, only those on a host itself matter to when the head fits there.
+const SEARCH_STAYS_MAX: usize = 64;
+
 /// Looks at one host's future in one plan, and again for its estimates; about a microsecond each:
 /// keeps a plan short whatever the calendar holds. Without looks left nobody starts where something is held.
 const LOOKS_MAX: u32 = 10_000;
@@ -119,6 +122,8 @@ pub(crate) struct Calendar {
     /// What was held before room was held for the head, on the hosts concerned, and their numbers
     /// after that.
     before_head: Vec<(usize, Vec<Hold>, u64)>,
+    /// All that must be held is held at its time.
+    is_whole: bool,
     looks_left: u32,
     /// The cards that the candidate would have, where that is known.
     given: Option<Vec<usize>>,
@@ -155,6 +160,7 @@ impl Calendar {
             order,
             head_stands_for_one: false,
             before_head: Vec::new(),
+            is_whole: true,
             looks_left: LOOKS_MAX,
             given: None,
             saved: line::Saved::default(),
@@ -236,11 +242,13 @@ impl Calendar {
         }
     }
 
-    /// The next time at which room becomes free or something held begins or ends. `None`: never.
+    /// The next time at which room becomes free, something held begins or ends, or a reservation
+    /// does for which others stand. `None`: never.
     pub(crate) fn next_change(&self) -> Option<Timestamp> {
         let ends = self.stays.iter().filter_map(|stays| stays.first()).map(|stay| stay.ends);
         let holds = self.held.iter().flatten().flat_map(|hold| [hold.from, hold.to]);
-        ends.chain(holds).filter(|&at| at > self.now && at < NEVER).min()
+        let bookings = self.bookings.iter().flat_map(|booking| [booking.from, booking.to]);
+        ends.chain(holds).chain(bookings).filter(|&at| at > self.now && at < NEVER).min()
     }
 
     /// Somebody runs there already: its room is taken in the hosts that were given.

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Calendar, Hold, Holder};
+use super::{Calendar, Hold, Holder, search::Searched};
 use crate::Request;
 
 /// What is held, anew, on the hosts named: what must change for a candidate to have its room.
@@ -39,6 +39,13 @@ impl Calendar {
     }
 
     fn admit_given(&mut self, host: usize, candidate: Hold) -> Option<Shifts> {
+        // Until the head starts, what it is to stand for must be held without it.
+        if candidate.holder == Holder::Candidate
+            && self.head_stands_for_one
+            && matches!(self.search_anew(host, Some(candidate), false), Searched::Impossible)
+        {
+            return None;
+        }
         let filled = self.fill(host, &candidate);
         let is_free = filled.is_empty() && self.held(host).is_empty();
         if is_free && candidate.holder == Holder::Candidate {
@@ -48,10 +55,27 @@ impl Calendar {
         if self.looks_left == 0 {
             return None;
         }
-        match self.settle(filled.clone(), host, Some(candidate)) {
-            Some(shifts) => Some(shifts),
-            None => self.search_beside(&filled, host, Some(candidate)),
+        self.make_room(&filled, host, Some(candidate))
+    }
+
+    /// A way to hold all, with this beside it that the candidate fills a part of already.
+    fn make_room(
+        &mut self,
+        filled: &Shifts,
+        host: usize,
+        candidate: Option<Hold>,
+    ) -> Option<Shifts> {
+        if !filled.is_empty() {
+            // Which of several it counts as, and so what else must be held when, is not settled by
+            // what is held now.
+            match self.search_anew(host, candidate, true) {
+                Searched::Found(shifts) => return Some(shifts),
+                Searched::Impossible => return None,
+                Searched::GaveUp => {}
+            }
         }
+        let settled = self.settle(filled.clone(), host, candidate);
+        settled.or_else(|| self.search_beside(filled, host, candidate))
     }
 
     /// Lets somebody who runs stay until later, if everything that is held still gets its room.
@@ -60,11 +84,7 @@ impl Calendar {
         let candidate =
             Hold { holder: Holder::Candidate, kind: before.kind, from: before.ends, to };
         let filled = self.fill(host, &candidate);
-        let shifts = match self.settle(filled.clone(), host, None) {
-            Some(shifts) => Some(shifts),
-            None => self.search_beside(&filled, host, None),
-        };
-        match shifts {
+        match self.make_room(&filled, host, None) {
             Some(shifts) => {
                 self.shift(shifts);
                 true

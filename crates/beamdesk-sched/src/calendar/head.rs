@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Calendar, Hold, Holder, Kind, NEVER, Shifts, admit::insert};
+use super::{Calendar, Hold, Holder, Kind, NEVER, SEARCH_STAYS_MAX, Shifts, admit::insert};
 
 /// The best start found so far: when, on which host, with what moved.
 type Found = (Timestamp, usize, Shifts);
@@ -122,7 +122,7 @@ impl Calendar {
         soonest: Timestamp,
         best: Option<Found>,
     ) -> Option<Found> {
-        for from in self.times(host, soonest) {
+        for from in self.head_times(kind, host, soonest) {
             if best.as_ref().is_some_and(|(at, ..)| *at <= from) {
                 break;
             }
@@ -133,5 +133,22 @@ impl Calendar {
             }
         }
         best
+    }
+
+    /// The times at which the head may start on a host, from `after` on. If it counts as one of a
+    /// reservation, then what is held for that one changes with its time, so that it matters too
+    /// when other hosts become free and when anything held begins.
+    fn head_times(&self, kind: Kind, host: usize, after: Timestamp) -> Vec<Timestamp> {
+        let mut times = self.times(host, after);
+        let stays: usize = self.stays.iter().map(Vec::len).sum();
+        let counts = self.bookings.iter().any(|booking| self.counts_for(booking, kind));
+        if counts && stays <= SEARCH_STAYS_MAX && !self.is_large() {
+            let ends = self.stays.iter().flatten().map(|stay| stay.ends);
+            let begins = self.held.iter().flatten().map(|hold| hold.from);
+            times.extend(ends.chain(begins).filter(|&at| at > after && at < NEVER));
+            times.sort_unstable();
+            times.dedup();
+        }
+        times
     }
 }

@@ -1,7 +1,7 @@
 //! Looks for any way at all to hold what is held, where moving one thing at a time finds none.
 
 use super::{
-    Calendar, Hold, SEARCH_HOLDS_MAX,
+    Calendar, Hold, Holder, SEARCH_HOLDS_MAX,
     admit::{Shifts, insert, listed},
 };
 
@@ -16,7 +16,51 @@ struct Search {
     looks_left: u32,
 }
 
+/// What came of a search.
+pub(super) enum Searched {
+    Found(Shifts),
+    Impossible,
+    /// Nobody knows: there was too much to look at.
+    GaveUp,
+}
+
+impl Searched {
+    fn found(self) -> Option<Shifts> {
+        match self {
+            Self::Found(shifts) => Some(shifts),
+            Self::Impossible | Self::GaveUp => None,
+        }
+    }
+}
+
 impl Calendar {
+    /// As [`Self::search_beside`], with what must be held for reservations found out anew: by the
+    /// candidate, who may count as one of several, and by the head if it is to be held too.
+    pub(super) fn search_anew(
+        &mut self,
+        host: usize,
+        candidate: Option<Hold>,
+        head_too: bool,
+    ) -> Searched {
+        if self.is_large() || !self.is_whole {
+            return Searched::GaveUp;
+        }
+        let is_asked = candidate.is_some_and(|hold| hold.holder == Holder::Head);
+        let is_head = |hold: &&Hold| head_too && !is_asked && hold.holder == Holder::Head;
+        let head = self.held.iter().flatten().find(is_head).copied();
+        let comers: Vec<Hold> = candidate.into_iter().chain(head).collect();
+        let mut holds = self.needed(&comers);
+        holds.extend(head);
+        let mut lists = vec![Vec::new(); self.hosts.len()];
+        if let (Some(candidate), Some(list)) = (candidate, lists.get_mut(host)) {
+            if self.stands(host, &[candidate]).is_err() {
+                return Searched::Impossible;
+            }
+            list.push(candidate);
+        }
+        self.search(holds, lists)
+    }
+
     /// As [`Self::admit`], by trying all hosts for all that is held beside the candidate.
     pub(super) fn search_beside(
         &mut self,
@@ -33,7 +77,7 @@ impl Calendar {
             self.stands(host, &[candidate]).ok()?;
             lists.get_mut(host)?.push(candidate);
         }
-        self.search(holds, lists)
+        self.search(holds, lists).found()
     }
 
     /// Finds room for one more thing by moving all that is held.
@@ -44,21 +88,27 @@ impl Calendar {
         let mut holds = self.all_held(&Shifts::new());
         holds.push(hold);
         let lists = vec![Vec::new(); self.hosts.len()];
-        self.search(holds, lists)
+        self.search(holds, lists).found()
     }
 
     fn all_held(&self, shifts: &Shifts) -> Vec<Hold> {
         (0..self.hosts.len()).flat_map(|host| listed(shifts, &self.held, host)).collect()
     }
 
-    fn search(&mut self, mut holds: Vec<Hold>, lists: Vec<Vec<Hold>>) -> Option<Shifts> {
+    fn search(&mut self, mut holds: Vec<Hold>, lists: Vec<Vec<Hold>>) -> Searched {
         if holds.len() > SEARCH_HOLDS_MAX || holds.iter().any(Hold::awaits_endless) {
-            return None;
+            return Searched::GaveUp;
         }
         // Equal ones side by side: see `place_from`.
         holds.sort_by_key(|hold| (hold.from, hold.kind, hold.to));
         let mut search = Search { holds, lists, looks_left: SEARCH_LOOKS_MAX };
-        self.place_from(&mut search, 0, 0).then(|| search.lists.into_iter().enumerate().collect())
+        if self.place_from(&mut search, 0, 0) {
+            Searched::Found(search.lists.into_iter().enumerate().collect())
+        } else if search.looks_left == 0 || self.looks_left == 0 {
+            Searched::GaveUp
+        } else {
+            Searched::Impossible
+        }
     }
 
     /// Places the holds from `index` on; the first of them on the hosts from `first` of its order

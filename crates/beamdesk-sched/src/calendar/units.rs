@@ -1,15 +1,35 @@
 //! Holds room for reservations, one desktop of a reservation after the other.
 
+use std::cmp::Reverse;
+
 use beamdesk_types::ReservationId;
 use jiff::Timestamp;
 
 use super::{
-    Booking, Calendar, Hold, Holder, NEVER, UNITS_MAX,
+    Booking, Calendar, Hold, Holder, Kind, NEVER, UNITS_MAX,
     admit::{insert, needs_as_much},
 };
 
-/// Who runs: until when, who, where.
-type Run = (Timestamp, usize, usize);
+/// Who counts as one of a reservation's desktops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Who {
+    /// By [`super::Stay::who`].
+    Runs(usize),
+    /// By its place among those that are to come.
+    Comes(usize),
+}
+
+/// From when and until when somebody runs, who, and where if that is known.
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    begins: Timestamp,
+    ends: Timestamp,
+    who: Who,
+    host: Option<usize>,
+}
+
+/// The times in which somebody counts as one of a reservation already.
+type Counted = Vec<(Who, Timestamp, Timestamp)>;
 
 /// A time for which room must be held, and the host whose room becomes free for it.
 type Window = (Timestamp, Timestamp, Option<usize>);
@@ -48,25 +68,41 @@ impl Calendar {
         }
         let mut kept = Vec::with_capacity(self.bookings.len());
         let mut units_left = UNITS_MAX;
-        // For each who runs, the times in which it counts as one of a reservation already.
-        let mut counted = Vec::new();
+        let mut counted = Counted::new();
+        self.is_whole = true;
         for index in 0..self.bookings.len() {
-            let (windows, filled) = self.windows(index, units_left, &mut counted);
-            units_left -= windows.len() + filled;
+            let (windows, filled) = self.windows(index, &[], units_left, &mut counted);
+            units_left = units_left.saturating_sub(windows.len() + filled);
             let filled = u32::try_from(filled).unwrap_or(u32::MAX);
-            let in_time = self.keep_all(index, &windows).saturating_add(filled);
+            let in_time = self.keep_all(index, &windows);
+            self.is_whole &= usize::try_from(in_time).is_ok_and(|kept| kept == windows.len());
+            let in_time = in_time.saturating_add(filled);
             kept.extend(self.bookings.get(index).map(|booking| (booking.id, in_time)));
         }
         kept
     }
 
-    /// The times for which room must be held for a booking, and for how many of its desktops none,
+    /// All that must be held for the reservations if these come too, beside those that run.
+    pub(super) fn needed(&self, comers: &[Hold]) -> Vec<Hold> {
+        let (mut holds, mut counted, mut units_left) = (Vec::new(), Counted::new(), UNITS_MAX);
+        for (index, &kind) in self.booked.iter().enumerate() {
+            let (windows, filled) = self.windows(index, comers, units_left, &mut counted);
+            units_left = units_left.saturating_sub(windows.len() + filled);
+            let holder = Holder::Reservation(index);
+            let hold = |(from, to, _)| Hold { holder, kind, from, to };
+            holds.extend(windows.into_iter().map(hold));
+        }
+        holds
+    }
+
+    /// The times for which room must be held for a booking if these come too, and for how many of its desktops none,
     /// because as many run all the time.
     fn windows(
         &self,
         index: usize,
+        comers: &[Hold],
         units_left: usize,
-        counted: &mut Vec<(usize, Timestamp, Timestamp)>,
+        counted: &mut Counted,
     ) -> (Vec<Window>, usize) {
         let (mut windows, mut filled) = (Vec::new(), 0);
         let Some(booking) = self.bookings.get(index) else { return (windows, filled) };
@@ -75,12 +111,12 @@ impl Calendar {
             return (windows, filled);
         }
         let count = usize::try_from(booking.count).unwrap_or(usize::MAX).min(units_left);
-        let runs = self.runs_for(booking);
+        let runs = self.runs_for(booking, comers);
         for _ in 0..count {
             // What of its time nobody stands for yet.
             let mut open = vec![(from, booking.to, None)];
-            for &(ends, who, host) in &runs {
-                open = stand_for(open, (ends, who, host), counted);
+            for &run in &runs {
+                open = stand_for(open, run, counted);
             }
             if open.is_empty() {
                 filled += 1;
@@ -90,22 +126,31 @@ impl Calendar {
         (windows, filled)
     }
 
-    /// Who runs that can count as one of the booking's desktops, the last to end first.
-    fn runs_for(&self, booking: &Booking) -> Vec<Run> {
+    /// Who runs, or comes, that can count as one of the booking's desktops, the last to end first.
+    fn runs_for(&self, booking: &Booking, comers: &[Hold]) -> Vec<Run> {
         let mut runs = Vec::new();
         for (host, stays) in self.stays.iter().enumerate() {
-            for stay in stays {
-                let counts = self.request(stay.kind).is_some_and(|request| {
-                    request.station.as_ref() == Some(&booking.station)
-                        && needs_as_much(request, &booking.request)
-                });
-                if counts {
-                    runs.push((stay.ends, stay.who, host));
-                }
+            for stay in stays.iter().filter(|stay| self.counts_for(booking, stay.kind)) {
+                let (who, host) = (Who::Runs(stay.who), Some(host));
+                runs.push(Run { begins: Timestamp::MIN, ends: stay.ends, who, host });
             }
         }
-        runs.sort_unstable_by(|one, other| other.0.cmp(&one.0).then(one.1.cmp(&other.1)));
+        for (place, comer) in comers.iter().enumerate() {
+            if self.counts_for(booking, comer.kind) {
+                let (begins, ends, who) = (comer.from, comer.to, Who::Comes(place));
+                runs.push(Run { begins, ends, who, host: None });
+            }
+        }
+        runs.sort_unstable_by_key(|run| (Reverse(run.ends), run.who));
         runs
+    }
+
+    /// Whether a desktop of this kind can count as one of the booking's.
+    pub(super) fn counts_for(&self, booking: &Booking, kind: Kind) -> bool {
+        self.request(kind).is_some_and(|request| {
+            request.station.as_ref() == Some(&booking.station)
+                && needs_as_much(request, &booking.request)
+        })
     }
 
     /// Holds room for these times; for how many of them from their beginning on.
@@ -197,30 +242,30 @@ impl Calendar {
 /// have been counted already.
 fn stand_for(
     open: Vec<Window>,
-    (ends, who, host): Run,
-    counted: &mut Vec<(usize, Timestamp, Timestamp)>,
+    Run { begins, ends, who, host }: Run,
+    counted: &mut Counted,
 ) -> Vec<Window> {
     let mut left = Vec::with_capacity(open.len());
     for (mut from, to, mut near) in open {
         let mut taken: Vec<(Timestamp, Timestamp)> = counted
             .iter()
-            .filter(|(of, begins, until)| *of == who && *begins < to && from < *until)
-            .map(|&(_, begins, until)| (begins, until))
+            .filter(|(of, since, until)| *of == who && *since < to && from < *until)
+            .map(|&(_, since, until)| (since, until))
             .collect();
         taken.sort_unstable();
         taken.push((to, to));
         // Between what is taken lies what is free of its time.
-        let mut free_from = from;
-        for (begins, until) in taken {
-            let free_to = begins.min(ends).min(to);
+        let mut free_from = from.max(begins);
+        for (since, until) in taken {
+            let free_to = since.min(ends).min(to);
             if free_from < free_to {
                 if from < free_from {
                     left.push((from, free_from, near));
                 }
                 counted.push((who, free_from, free_to));
-                (from, near) = (free_to, Some(host));
+                (from, near) = (free_to, host);
             }
-            free_from = until;
+            free_from = until.max(begins);
         }
         if from < to {
             left.push((from, to, near));
