@@ -36,7 +36,7 @@ async fn killed_at_any_step_of_create_a_desktop_is_made_once_and_can_be_deleted(
         let cloud = open(bed.data()).await;
         bed.bring_up(&cloud).await;
         assert_eq!(cloud.list().await.unwrap().len(), 1, "after {step}");
-        bed.until_one_supervisor().await;
+        bed.until_one_supervisor(&cloud).await;
         bed.delete_leaves_nothing(&cloud).await;
     }
 }
@@ -62,7 +62,7 @@ async fn killed_at_any_step_of_power_on_a_desktop_comes_up() {
         assert!(died, "{step} was not reached");
         let cloud = open(bed.data()).await;
         bed.bring_up(&cloud).await;
-        bed.until_one_supervisor().await;
+        bed.until_one_supervisor(&cloud).await;
         bed.delete_leaves_nothing(&cloud).await;
     }
 }
@@ -284,9 +284,14 @@ impl Crash {
         .await;
     }
 
-    /// A late one of the killed driver may still be on its way out.
-    async fn until_one_supervisor(&self) {
-        eventually("one supervisor runs", async || supervisors(self.data()) == 1).await;
+    /// A late one of the killed driver may still be on its way out, also when it was the one that
+    /// was found running: then the desktop is brought up again, as the reconciler does.
+    async fn until_one_supervisor(&self, cloud: &Sandbox) {
+        eventually("one supervisor runs", async || {
+            self.bring_up(cloud).await;
+            supervisors(self.data()) == 1
+        })
+        .await;
     }
 
     async fn until_off(&self, cloud: &Sandbox) {
