@@ -13,13 +13,15 @@ if (files.length === 0) {
   console.error(`no end-to-end test has "${filter}" in its name`);
   process.exit(2);
 }
+// Of a file and of a test: with a real cloud, a guest is booted, perhaps an emulated one.
+const limit = process.env.BEAMDESK_LAB ? 1_500_000 : 240_000;
 const result = spawnSync(
   process.execPath,
   [
     '--test',
     '--test-concurrency=1',
     '--test-reporter=spec',
-    '--test-timeout=240000',
+    `--test-timeout=${limit}`,
     '--experimental-strip-types',
     '--disable-warning=ExperimentalWarning',
     ...files,

@@ -39,10 +39,17 @@ export async function eventually(what, probe, ms = 20_000) {
 
 export class System {
   /** Starts on a fresh or a given data folder. */
-  static async start({ data = mkdtempSync(join(tmpdir(), 'beamdesk-e2e-')), args = [] } = {}) {
+  static async start({
+    data = mkdtempSync(join(tmpdir(), 'beamdesk-e2e-')),
+    args = [],
+    listen = '127.0.0.1',
+    monitorPort = 0,
+  } = {}) {
     const system = new System();
     system.data = data;
     system.args = args;
+    system.listen = listen;
+    system.monitorPort = monitorPort;
     await system.up();
     return system;
   }
@@ -61,7 +68,7 @@ export class System {
         '--ready-file',
         ready,
         '--listen',
-        '127.0.0.1',
+        this.listen,
         '--http-port',
         ports.http,
         '--https-port',
@@ -71,7 +78,7 @@ export class System {
         '--gateway-https-port',
         ports.gatewayHttps,
         '--monitor-port',
-        0,
+        this.monitorPort,
         '--monitor-interval',
         1,
         ...this.args,

@@ -44,7 +44,9 @@ class SessionState {
   async #lookForSetup(): Promise<void> {
     try {
       const { needed } = await answered(client.GET('/api/v1/setup'));
-      this.#state = needed ? { kind: 'setup' } : { kind: 'out', byChoice: false };
+      // Nobody can log in before there is an account, unless an identity provider makes them.
+      const isOnlyWay = needed && (location.pathname === '/setup' || !(await hasProvider()));
+      this.#state = isOnlyWay ? { kind: 'setup' } : { kind: 'out', byChoice: false };
     } catch {
       this.#state = { kind: 'unreachable' };
     }
@@ -74,13 +76,26 @@ class SessionState {
 
   async logOut(): Promise<void> {
     try {
-      await answered(client.DELETE('/api/v1/session'));
+      // Where the session stood on one of the identity provider, that ends on a page of its own.
+      const next = await answered<{ url: string } | undefined>(client.DELETE('/api/v1/session'));
+      if (next) return await leave(next.url);
     } catch (error) {
       // No session to end is as good.
       if (!(error instanceof ApiError) || error.code !== 'unauthenticated') throw error;
     }
     this.ended(true);
   }
+}
+
+async function hasProvider(): Promise<boolean> {
+  const { provider } = await answered(client.GET('/api/v1/login-ways'));
+  return (provider ?? null) !== null;
+}
+
+/** Goes to a page of somebody else; never returns, because the page of ours ends. */
+export async function leave(url: string): Promise<never> {
+  location.assign(url);
+  return await new Promise<never>(() => undefined);
 }
 
 export const session = new SessionState();

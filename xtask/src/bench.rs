@@ -1,5 +1,6 @@
 //! Benchmarks: each prints a table and, with `--json FILE`, one object per figure.
 
+mod cloud;
 mod sched;
 mod stream;
 
@@ -41,6 +42,8 @@ enum What {
     Stream(stream::Arguments),
     /// Decisions of the scheduler a second, on one thread.
     Sched(sched::Arguments),
+    /// Desktops on the lab of `cargo xtask openstack up`: many at once, and portals that are killed.
+    Cloud(cloud::Arguments),
     /// Draw to canvas and bytes sent, beside noVNC with TigerVNC in the same run.
     Glass {
         /// Folder of the `glass` latency probe.
@@ -53,7 +56,10 @@ enum What {
 }
 
 pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
-    packages::install(packages::For::Benchmarks, arguments.yes)?;
+    // The lab has packages of its own, and no peers beside it.
+    if !matches!(arguments.what, What::Cloud(_)) {
+        packages::install(packages::For::Benchmarks, arguments.yes)?;
+    }
     match &arguments.what {
         What::Media { json } => {
             let mut step = cargo()
@@ -67,6 +73,7 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
         What::Desktop { json } => in_browser("desktop", json.as_ref(), None),
         What::Stream(wanted) => stream::bench(wanted),
         What::Sched(wanted) => sched::bench(wanted),
+        What::Cloud(wanted) => cloud::bench(wanted),
         What::Glass { tool, json } => in_browser("glass", json.as_ref(), Some(tool)),
     }
 }

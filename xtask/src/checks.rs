@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use std::path::Path;
+use std::{ffi::OsStr, path::Path};
 
 use crate::{
     generate,
@@ -54,11 +54,17 @@ pub(crate) fn x264(profile: &str) -> Result<()> {
 
 /// End-to-end tests in Chromium.
 pub(crate) fn e2e(filter: Option<&str>) -> Result<()> {
+    e2e_with(filter, &[])
+}
+
+/// The same with more in the environment.
+pub(crate) fn e2e_with(filter: Option<&str>, environment: &[(&str, &OsStr)]) -> Result<()> {
     web::install()?;
     cargo().args(["build", "--workspace", "--bins", "--example", "scribble", "--quiet"]).run()?;
     x264("debug")?;
     let binaries = root().join("target/debug");
-    web::node(&["e2e/run.mjs"])?.args(filter).env("BEAMDESK_BIN", binaries).run()
+    let step = web::node(&["e2e/run.mjs"])?.args(filter).env("BEAMDESK_BIN", binaries);
+    environment.iter().fold(step, |step, (name, value)| step.env(name, value)).run()
 }
 
 /// Builds for speed and runs `beamdesk up` in place of this process.

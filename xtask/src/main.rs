@@ -1,12 +1,17 @@
-//! The project's own commands: `cargo xtask up | test | ci | tidy | gen | bench | fuzz`.
+//! The project's own commands: `cargo xtask up | test | ci | tidy | gen | bench | dist | openstack | fuzz`.
 
 mod bench;
 mod checks;
+mod dist;
 mod generate;
+mod openstack;
 mod packages;
+mod production;
 mod run;
 mod tidy;
 mod web;
+
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -35,6 +40,25 @@ enum Command {
         /// Install missing packages without asking.
         #[arg(long)]
         yes: bool,
+        /// Instead, brings a real OpenStack up and runs the tests that need one; see docs/lab.md.
+        #[arg(long)]
+        openstack: bool,
+        /// With a host that boots a real guest, and the desktop on it in a browser.
+        #[arg(long, requires = "openstack")]
+        guest: bool,
+        /// Instead, follows docs/production.md step by step on machines of its own (network namespaces),
+        /// with the lab as the cloud.
+        #[arg(long, conflicts_with = "openstack")]
+        production: bool,
+        /// With programs of the development profile, which are quicker to build.
+        #[arg(long, requires = "production")]
+        debug: bool,
+        /// With the packages of the run before.
+        #[arg(long, requires = "production")]
+        no_build: bool,
+        /// Lets the machines stand when a step fails, until Enter is pressed.
+        #[arg(long, requires = "production")]
+        keep: bool,
     },
     /// Every check and test; installs nothing.
     Ci,
@@ -53,6 +77,19 @@ enum Command {
     },
     /// Benchmarks: prints a table; `--json FILE` writes one object per figure.
     Bench(bench::Arguments),
+    /// Debian packages of everything, in target/dist; see docs/production.md.
+    Dist(dist::Arguments),
+    /// Carries connections from one address to another.
+    #[command(hide = true)]
+    Forward {
+        listen: String,
+        target: String,
+        /// Listen in the network of that process.
+        #[arg(long)]
+        inside: Option<u32>,
+    },
+    /// A real OpenStack on this machine, for tests and trials; see docs/lab.md.
+    Openstack(openstack::Arguments),
     /// Runs a fuzz target for some seconds (needs a C++ compiler).
     Fuzz {
         target: String,
@@ -61,14 +98,27 @@ enum Command {
     },
 }
 
-fn main() -> Result<()> {
-    match Arguments::parse().command {
+fn main() -> Result<ExitCode> {
+    match production::stand_in() {
+        Some(code) => Ok(code),
+        None => run(Arguments::parse().command).map(|()| ExitCode::SUCCESS),
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    match command {
         Command::Up { yes, arguments } => {
             packages::install(packages::For::Running, yes)?;
             web::build()?;
             checks::up(&arguments)
         }
-        Command::Test { yes } => {
+        Command::Test { yes, openstack: true, guest, .. } => {
+            openstack::test(&openstack::Wanted { yes, hosts: None, guest })
+        }
+        Command::Test { yes, production: true, debug, no_build, keep, .. } => {
+            production::test(production::Options { yes, debug, no_build, keep })
+        }
+        Command::Test { yes, .. } => {
             packages::install(packages::For::Testing, yes)?;
             checks::ci()
         }
@@ -77,6 +127,11 @@ fn main() -> Result<()> {
         Command::Gen { check } => generate::generate(check),
         Command::E2e { filter } => checks::e2e(filter.as_deref()),
         Command::Bench(arguments) => bench::bench(&arguments),
+        Command::Dist(arguments) => dist::dist(&arguments).map(drop),
+        Command::Forward { listen, target, inside } => {
+            production::forward(&listen, &target, inside)
+        }
+        Command::Openstack(arguments) => openstack::openstack(&arguments),
         Command::Fuzz { target, seconds } => run::Step::new("sh")
             .args(["run.sh", &target, &format!("-max_total_time={seconds}")])
             .folder("fuzz")

@@ -16,9 +16,15 @@ pub(crate) enum For {
     Testing,
     /// The peers that benchmarks measure beside us.
     Benchmarks,
+    /// `cargo xtask test --production`, beside the lab.
+    Production,
+    /// `cargo xtask openstack up`.
+    Lab,
+    /// With a host that boots real guests.
+    LabWithGuests,
 }
 
-struct Package {
+pub(crate) struct Package {
     name: &'static str,
     why: &'static str,
 }
@@ -85,23 +91,59 @@ const BENCHMARKS: &[Package] = &[
     package("python3", "runs the latency probe"),
 ];
 
+/// For the installation of docs/production.md, on machines that begin as this one.
+const PRODUCTION: &[Package] = &[
+    package("dpkg-dev", "makes packages"),
+    package("binutils", "takes symbols out of the programs"),
+    package("haproxy", "before portals and gateways"),
+    package("postgresql", "database of the portals"),
+    package("openssl", "makes the trial's certificates"),
+    package("curl", "asks whether portals are ready"),
+    package("iproute2", "the network between the machines"),
+    package("systemd", "makes users and folders; checks the units"),
+    package("procps", "looks for processes"),
+];
+
+/// For the lab, an OpenStack of Debian's packages; nothing of what is above.
+const LAB: &[Package] = &[
+    package("mariadb-server", "database of the lab's services"),
+    package("rabbitmq-server", "messages between the lab's services"),
+    package("uwsgi-plugin-python3", "serves Keystone and Placement"),
+    package("keystone", "the lab's accounts"),
+    package("placement-api", "the lab's inventories"),
+    package("glance-api", "the lab's images"),
+    package("neutron-server", "the lab's networks"),
+    package("nova-api", "the lab's servers"),
+    package("nova-conductor", "the lab's servers"),
+    package("nova-scheduler", "the lab's servers"),
+    package("nova-compute", "the lab's fake hosts"),
+];
+
+/// For the lab's host that boots guests, beside the above.
+const LAB_GUESTS: &[Package] = &[
+    package("nova-compute-kvm", "the lab's host that boots guests"),
+    package("qemu-system-x86", "runs the guests"),
+    package("neutron-linuxbridge-agent", "bridges of the guests"),
+    package("neutron-dhcp-agent", "addresses of the guests"),
+    package("neutron-metadata-agent", "metadata of the guests"),
+    package("genisoimage", "config drives of the guests"),
+    package("iproute2", "the cable to the guests"),
+    package("mmdebstrap", "makes the guests' system"),
+    package("e2fsprogs", "makes the guests' disk"),
+    package("qemu-utils", "makes the guests' disk"),
+    package("binutils", "takes symbols out of the agent"),
+];
+
 /// Installs what is missing: asks first unless `yes`.
 pub(crate) fn install(purpose: For, yes: bool) -> Result<()> {
-    let mut wanted: Vec<&Package> = RUNNING.iter().collect();
-    if purpose != For::Running {
-        wanted.extend(TESTING);
-    }
-    if purpose == For::Benchmarks {
-        wanted.extend(BENCHMARKS);
-    }
     if !Path::new("/usr/bin/dpkg-query").exists() {
         eprintln!("This is not a Debian system. These programs are needed (Debian's names):");
-        for package in wanted {
+        for package in wanted(purpose) {
             eprintln!("  {:22} {}", package.name, package.why);
         }
         return Ok(());
     }
-    let mut missing: Vec<&Package> = wanted.into_iter().filter(|p| !is_installed(p.name)).collect();
+    let mut missing = missing(purpose);
     let npm = package("npm", "fetches the tools that build the web pages");
     if !Step::new("npm").args(["--version"]).succeeds() {
         missing.push(&npm);
@@ -109,18 +151,46 @@ pub(crate) fn install(purpose: For, yes: bool) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
+    agree(&missing, yes)?;
+    fetch(&missing, &[])
+}
+
+/// What is needed and not there.
+pub(crate) fn missing(purpose: For) -> Vec<&'static Package> {
+    wanted(purpose).into_iter().filter(|p| !is_installed(p.name)).collect()
+}
+
+fn wanted(purpose: For) -> Vec<&'static Package> {
+    let lists: &[&[Package]] = match purpose {
+        For::Running => &[RUNNING],
+        For::Testing => &[RUNNING, TESTING],
+        For::Benchmarks => &[RUNNING, TESTING, BENCHMARKS],
+        For::Production => &[RUNNING, TESTING, PRODUCTION],
+        For::Lab => &[LAB],
+        For::LabWithGuests => &[LAB, LAB_GUESTS],
+    };
+    lists.iter().flat_map(|list| list.iter()).collect()
+}
+
+/// Says what is to be installed; fails if the person does not want it.
+pub(crate) fn agree(missing: &[&Package], yes: bool) -> Result<()> {
     eprintln!("These system packages are missing:");
-    for package in &missing {
+    for package in missing {
         eprintln!("  {:22} {}", package.name, package.why);
     }
     if !yes && !confirmed()? {
         bail!("nothing was installed; install them yourself, or say --yes");
     }
-    let names = missing.iter().map(|p| p.name);
+    Ok(())
+}
+
+/// Installs them, with further options for apt-get.
+pub(crate) fn fetch(missing: &[&Package], options: &[&str]) -> Result<()> {
     as_root("apt-get").args(["update", "-qq"]).run()?;
     as_root("apt-get")
         .args(["install", "-y", "-qq", "--no-install-recommends"])
-        .args(names)
+        .args(options)
+        .args(missing.iter().map(|p| p.name))
         .env("DEBIAN_FRONTEND", "noninteractive")
         .run()
 }

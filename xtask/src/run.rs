@@ -47,6 +47,17 @@ impl Step {
         self
     }
 
+    /// Likewise, for a folder anywhere.
+    pub(crate) fn at(mut self, folder: &Path) -> Self {
+        self.command.current_dir(folder);
+        self
+    }
+
+    /// As [`Self::run`], for what need not be shown.
+    pub(crate) fn run_quietly(self) -> Result<()> {
+        self.output().map(drop)
+    }
+
     pub(crate) fn run(mut self) -> Result<()> {
         eprintln!("\x1b[1m> {}\x1b[0m", self.shown);
         let status = self
@@ -70,6 +81,11 @@ impl Step {
             bail!("`{}` failed ({})", self.shown, output.status);
         }
         String::from_utf8(output.stdout).context("output is not UTF-8")
+    }
+
+    /// For who wants to talk with it.
+    pub(crate) fn into_command(self) -> Command {
+        self.command
     }
 
     /// Becomes that program, so that signals reach it alone. Returns only on failure.

@@ -34,8 +34,10 @@ const FENCES: &[(&str, &[&str])] = &[
     ("libaom-sys", &["media"]),
     ("yuv", &["media"]),
     ("argon2", &["auth"]),
+    ("jsonwebtoken", &["auth"]),
     ("nvml-wrapper", &["monitor"]),
-    ("rcgen", &["auth"]),
+    ("rcgen", &["auth", "agent"]),
+    ("x509-parser", &["auth"]),
     ("axum", &["http", "portal", "gateway"]),
 ];
 

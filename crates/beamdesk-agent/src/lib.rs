@@ -10,9 +10,11 @@
 
 pub mod engine;
 mod error;
+pub mod identity;
 pub mod link;
 pub mod listener;
 pub mod local;
+mod seed;
 pub mod server;
 pub mod session;
 pub mod tls;

@@ -1,4 +1,4 @@
-//! The agent of one desktop: reads its configuration from standard input and serves until stopped.
+//! The agent of one desktop: learns who it is from standard input or a seed, and serves until stopped.
 #![expect(unsafe_code, reason = "the environment is set once, before there are threads")]
 
 use std::{
@@ -8,12 +8,14 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
-    time::Instant,
+    time::{Instant, SystemTime},
 };
 
 use anyhow::Context as _;
 use beamdesk_agent::{
-    AgentError, engine, listener,
+    AgentError, engine,
+    identity::Keeper,
+    listener,
     local::Local,
     server::Server,
     session::{RunFolder, Session, XServer},
@@ -35,15 +37,24 @@ use tracing_subscriber::EnvFilter;
 
 /// Certificates, a key and a few words.
 const CONFIG_BYTES_MAX: usize = 256 << 10;
+/// Where an agent with a seed keeps its identity.
+const STATE: &str = "/var/lib/beamdesk-agent";
 /// The optional encoder, a program of its own.
 const X264: &str = "beamdesk-x264";
 
-/// Serves one desktop. Its configuration comes on standard input as one JSON document.
+/// Serves one desktop. Its configuration comes on standard input as one JSON document, or from a
+/// portal that the server's seed names.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Listen here, rather than on the socket given as file descriptor 3.
     #[arg(long)]
     listen: Option<SocketAddr>,
+    /// Take the identity from a portal, with the secret in this file, which is removed then.
+    #[arg(long)]
+    seed: Option<PathBuf>,
+    /// Keep the identity in this folder between boots.
+    #[arg(long, default_value = STATE, requires = "seed")]
+    state: PathBuf,
     /// Show a test pattern, without an X server.
     #[arg(long)]
     test_pattern: bool,
@@ -71,22 +82,35 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Some(address) => listener::bound(address)?,
         None => listener::inherited()?,
     };
-    let config = read_config()?;
+    let start = match &arguments.seed {
+        None => Start::Handed(Box::new(read_config()?)),
+        Some(seed) => Start::Seeded(Box::new(Keeper::open(seed, &arguments.state)?)),
+    };
     let folder = RunFolder::new()?;
     set_authority(&folder.authority());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let done = runtime.block_on(serve(arguments, config, listener, &folder));
+    let done = runtime.block_on(serve(arguments, start, listener, &folder));
     drop(runtime);
     done
 }
 
+/// Who this agent is.
+enum Start {
+    Handed(Box<AgentConfig>),
+    Seeded(Box<Keeper>),
+}
+
 async fn serve(
     arguments: &Arguments,
-    config: AgentConfig,
+    start: Start,
     listener: TcpListener,
     folder: &RunFolder,
 ) -> anyhow::Result<()> {
-    let tls = tls::server_config(&config)?;
+    let (config, keeper) = match start {
+        Start::Handed(config) => (*config, None),
+        Start::Seeded(mut keeper) => (keeper.enrolled().await?, Some(keeper)),
+    };
+    let (renewed, tls) = watch::channel(tls::server_config(&config)?);
     let size = PictureSize::clamped(config.session.width.into(), config.session.height.into());
     let stop = CancellationToken::new();
     // Takes a while, and so does the X server.
@@ -112,6 +136,12 @@ async fn serve(
     let listener = tokio::net::TcpListener::from_std(listener)?;
     info!(desktop.id = %config.desktop, address = %listener.local_addr()?, "Agent listens");
     let serving = server.run(listener, stop.clone());
+    let renewing = async {
+        if let Some(keeper) = keeper {
+            let renewing = keeper.keep_renewed(renewed, wall);
+            let _: Option<()> = stop.run_until_cancelled(Box::pin(renewing)).await;
+        }
+    };
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let until = async {
@@ -133,8 +163,12 @@ async fn serve(
         }
         done
     };
-    let (done, (), ()) = tokio::join!(until, serving, local);
-    stop.cancel();
+    let rest = async {
+        let served = tokio::join!(serving, local);
+        stop.cancel();
+        served
+    };
+    let (done, ((), ()), ()) = tokio::join!(until, rest, renewing);
     info!("Agent stops");
     drop((engine, always));
     if let Some((x_server, session)) = desktop {
@@ -199,6 +233,11 @@ fn set_authority(path: &Path) {
     let name: &OsStr = "XAUTHORITY".as_ref();
     // SAFETY: called from `main` before any thread is started, so nobody reads the environment.
     unsafe { std::env::set_var(name, path) };
+}
+
+#[expect(clippy::disallowed_methods, reason = "the clock that shows that the machine was paused")]
+fn wall() -> SystemTime {
+    SystemTime::now()
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one clock of the engine")]

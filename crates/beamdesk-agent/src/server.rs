@@ -16,7 +16,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
-use crate::{AgentError, engine::Handle, link};
+use crate::{AgentError, engine::Handle, link, tls};
 
 /// Connections at once: eight viewers, the portal's questions, and room for the rude.
 const CONNECTIONS_MAX: usize = 32;
@@ -35,10 +35,13 @@ const DRAIN: Duration = Duration::from_secs(1);
 
 /// Whether the desktop's session can be used.
 pub type Up = watch::Receiver<bool>;
+/// With what it shows itself and whom it believes. What comes new is for new connections: those
+/// that are there go on.
+pub type Tls = watch::Receiver<Arc<ServerConfig>>;
 
 #[derive(Debug, Clone)]
 pub struct Server {
-    pub tls: Arc<ServerConfig>,
+    pub tls: Tls,
     pub engine: Handle,
     pub up: Up,
 }
@@ -90,11 +93,15 @@ impl Server {
 
     async fn serve(&self, stream: TcpStream) -> Result<(), AgentError> {
         prepare(&stream).map_err(AgentError::Connection)?;
-        let acceptor = TlsAcceptor::from(Arc::clone(&self.tls));
+        let acceptor = TlsAcceptor::from(Arc::clone(&self.tls.borrow()));
         let mut stream = timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream))
             .await
             .map_err(|_| AgentError::Slow("the TLS handshake"))?
             .map_err(AgentError::Connection)?;
+        let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+        if !shown.is_some_and(tls::may_come_in) {
+            return Err(AgentError::Stranger);
+        }
         match stream.get_ref().1.alpn_protocol() {
             Some(protocol) if protocol == ALPN_STREAM => link::serve(stream, &self.engine).await,
             Some(protocol) if protocol == ALPN_STATUS => {

@@ -1,10 +1,12 @@
-//! TLS of an agent: 1.3 only, and only for those its authority signed as clients.
+//! TLS of an agent: 1.3 only, and only with those its authority signed.
 
 use std::sync::Arc;
 
 use beamdesk_types::{ALPN_STATUS, ALPN_STREAM, AgentConfig};
 use rustls::{
-    RootCertStore, ServerConfig,
+    ClientConfig, RootCertStore, ServerConfig,
+    client::Resumption,
+    crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
     server::{NoServerSessionStorage, WebPkiClientVerifier},
     version::TLS13,
@@ -12,20 +14,20 @@ use rustls::{
 
 use crate::AgentError;
 
+/// Name in the certificate of every portal.
+pub(crate) const PORTAL_NAME: &str = "portal.beamdesk.internal";
+/// What the names in gateways' certificates end with.
+const GATEWAY_DOMAIN: &str = ".gateway.beamdesk.internal";
+
 /// Asks every client for a certificate of the desktop's authority that may be used by clients;
 /// other agents' certificates may be used by servers only, so an agent can reach no agent.
 pub fn server_config(config: &AgentConfig) -> Result<Arc<ServerConfig>, AgentError> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut authorities = RootCertStore::empty();
-    for certificate in certificates(&config.authority)? {
-        authorities.add(certificate).map_err(unusable)?;
-    }
-    let verifier =
-        WebPkiClientVerifier::builder_with_provider(Arc::new(authorities), Arc::clone(&provider))
-            .build()
-            .map_err(unusable)?;
+    let authorities = Arc::new(roots(&config.authority)?);
+    let verifier = WebPkiClientVerifier::builder_with_provider(authorities, provider())
+        .build()
+        .map_err(unusable)?;
     let key = PrivateKeyDer::from_pem_slice(config.key.expose().as_bytes()).map_err(unusable)?;
-    let mut server = ServerConfig::builder_with_provider(provider)
+    let mut server = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])
         .map_err(unusable)?
         .with_client_cert_verifier(verifier)
@@ -36,6 +38,39 @@ pub fn server_config(config: &AgentConfig) -> Result<Arc<ServerConfig>, AgentErr
     server.session_storage = Arc::new(NoServerSessionStorage {});
     server.send_tls13_tickets = 0;
     Ok(Arc::new(server))
+}
+
+/// Whether a client's verified certificate is a gateway's or a portal's. The authority signs others too:
+/// a node's monitor has no business with desktops.
+pub(crate) fn may_come_in(certificate: &CertificateDer<'_>) -> bool {
+    let Ok(certificate) = webpki::EndEntityCert::try_from(certificate) else { return false };
+    let mut names = certificate.valid_dns_names();
+    let name = names.next().unwrap_or_default();
+    names.next().is_none() && (name == PORTAL_NAME || name.ends_with(GATEWAY_DOMAIN))
+}
+
+/// Towards a portal: believes whom the authority (PEM) signed, and shows nothing of itself.
+pub(crate) fn client_config(authority: &str) -> Result<ClientConfig, AgentError> {
+    let mut client = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13])
+        .map_err(unusable)?
+        .with_root_certificates(roots(authority)?)
+        .with_no_client_auth();
+    client.resumption = Resumption::disabled();
+    Ok(client)
+}
+
+fn roots(pem: &str) -> Result<RootCertStore, AgentError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(pem)? {
+        roots.add(certificate).map_err(unusable)?;
+    }
+    Ok(roots)
+}
+
+/// Named, not the process's default: that depends on who else links which library.
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
 }
 
 fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, AgentError> {

@@ -2,7 +2,10 @@
 
 use std::{io, path::Path, time::Duration};
 
-use crate::{AuthError, file, secret::random};
+use beamdesk_types::GatewayName;
+use sha2::{Digest as _, Sha256};
+
+use crate::{AuthError, Providers, file, secret::random};
 
 /// Limits of sessions and tickets, and the key of resume handles.
 #[derive(Debug, Clone)]
@@ -17,6 +20,11 @@ pub struct AuthConfig {
     pub tickets_live_per_desktop_max: u32,
     pub tickets_per_user_minute_max: u32,
     pub resumes_per_minute_max: u32,
+    /// Gateways behind one address: each may redeem tickets for the others, and go on with their
+    /// streams. Empty: each gateway has an address of its own.
+    pub peers: Vec<GatewayName>,
+    /// Who proves who somebody is, besides passwords. None, unless set.
+    pub providers: Providers,
 }
 
 impl AuthConfig {
@@ -30,6 +38,8 @@ impl AuthConfig {
             tickets_live_per_desktop_max: 3,
             tickets_per_user_minute_max: 30,
             resumes_per_minute_max: 10,
+            peers: Vec::new(),
+            providers: Providers::default(),
         }
     }
 }
@@ -56,6 +66,13 @@ impl HandleKey {
         let bytes = file::read_or_create(path, make).map_err(|error| fault(error.to_string()))?;
         let key = bytes.try_into().map_err(|_| fault("it does not hold 32 bytes".to_owned()))?;
         Ok(Self(key))
+    }
+
+    /// By which two files are compared without showing them.
+    pub fn fingerprint(&self) -> String {
+        hex::encode(
+            Sha256::new().chain_update("beamdesk handle key").chain_update(self.0).finalize(),
+        )
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {

@@ -27,6 +27,9 @@ pub enum LoginError {
     /// Said only to one who knows the password.
     #[error("the account is disabled")]
     Disabled,
+    /// Said only to one who knows the password: this account logs in by the provider.
+    #[error("only administrators log in by password here")]
+    NotLocal,
     #[error("too many attempts")]
     TooMany { retry_after: Duration },
     #[error(transparent)]
@@ -134,6 +137,9 @@ pub enum PkiError {
     Corrupt { path: PathBuf },
     #[error("not a name a certificate can carry: {name:?}")]
     Name { name: String },
+    /// From outside; may be told.
+    #[error("the certificate request is not usable: {reason}")]
+    Request { reason: String },
     #[error("the certificate could not be made")]
     Certificate(#[from] rcgen::Error),
     #[error("TLS could not be set up")]

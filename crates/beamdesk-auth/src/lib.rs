@@ -1,5 +1,6 @@
 //! Identity: accounts and sessions, tickets and resume handles, certificates.
 
+mod agents;
 mod backoff;
 mod config;
 mod enrolment;
@@ -8,6 +9,7 @@ mod file;
 mod handle;
 mod login;
 mod metrics;
+mod oidc;
 mod password;
 mod pki;
 mod play;
@@ -25,7 +27,8 @@ use std::{
     time::Duration,
 };
 
-pub use beamdesk_store::RefusedReason;
+pub use agents::AgentEnrolError;
+pub use beamdesk_store::{AgentRefused, RefusedReason};
 use beamdesk_store::{AuditEvent, Store, StoreError};
 use beamdesk_types::{Clock, GatewayName, Timestamp};
 use tokio::sync::Semaphore;
@@ -34,6 +37,10 @@ pub use config::{AuthConfig, HandleKey};
 pub use enrolment::{ENROLMENT_USES_MAX, Enrolment, EnrolmentError};
 pub use error::{
     AuthError, LoginError, PasswordError, PkiError, RedeemError, SetupError, TicketError,
+};
+pub use oidc::{
+    Arrival, Button, Departure, KeystoneConfig, LocalLogin, LoginWays, OidcConfig, ProofError,
+    ProviderConfigError, ProviderFault, Providers, ProvidersConfig, Stations, TokenFault,
 };
 pub use password::{PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN, PasswordFault, is_user_name};
 pub use pki::{
@@ -45,7 +52,7 @@ pub use session::Login;
 pub use site::site_identity;
 pub use stream::Redeemed;
 pub use ticket::Ticket;
-pub use tls::site_config;
+pub use tls::{client_config, site_config};
 
 /// Everything about who may do what. Cheap to clone; clones share their limits.
 #[derive(Debug, Clone)]

@@ -2,9 +2,10 @@
 
 use std::net::IpAddr;
 
+use beamdesk_types::Role;
 use secrecy::SecretString;
 
-use crate::{Auth, Login, LoginError, backoff::Place, locked, password::is_user_name};
+use crate::{Auth, LocalLogin, Login, LoginError, backoff::Place, locked, password::is_user_name};
 
 impl Auth {
     /// Takes as long for an unknown name as for a known one (SR-38). An attempt that was begun
@@ -46,6 +47,17 @@ impl Auth {
             self.note(&name, "login_refused", format!("user:{}", user.id), "disabled".to_owned())
                 .await?;
             return Err(LoginError::Disabled);
+        }
+        if self.login_ways().local == LocalLogin::Administrators && user.role != Role::Administrator
+        {
+            self.note(
+                &name,
+                "login_refused",
+                format!("user:{}", user.id),
+                "by password".to_owned(),
+            )
+            .await?;
+            return Err(LoginError::NotLocal);
         }
         let login = self.begin_session(&user, &format!("from {address}")).await?;
         Ok(login)

@@ -29,8 +29,8 @@ const WAITING_RETRY: Duration = Duration::from_secs(2);
 const USER_NAME_CHARS_MAX: usize = 32; // also a Unix user name inside the desktop
 
 /// A hash no password has, with the parameters of [`Argon2::default`], so that an unknown name
-/// takes as long as a known one.
-const NOBODYS_HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA\
+/// takes as long as a known one. Also of accounts that only a provider vouches for.
+pub(crate) const NOBODYS_HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA\
                             $AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// What is wrong with a new password.

@@ -1,5 +1,7 @@
 //! The site's own certificate authority, and the identities it signs.
 
+mod agent;
+
 use std::{io, path::Path, str::FromStr, sync::Arc, time::Duration};
 
 use beamdesk_types::{Clock, DesktopId, GatewayName, NodeName, Secret, Timestamp};
@@ -11,6 +13,7 @@ use rustls::pki_types::{CertificateDer, pem::PemObject};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+pub(crate) use self::agent::{AGENT_RENEWS_AFTER, AgentKey};
 use crate::{PkiError, file};
 
 /// Name the portal's own certificate carries.
@@ -20,12 +23,13 @@ const NODE_DOMAIN: &str = ".node.beamdesk.internal";
 
 const AUTHORITY_FILE: &str = "authority.json";
 const AUTHORITY_LIFE: Duration = Duration::from_secs(20 * 365 * 24 * 3600);
-/// Gateways and portals get a new one at each start, agents with each generation.
+/// Gateways and portals get a new one at each start, agents on this machine with each generation.
 const IDENTITY_LIFE: Duration = Duration::from_secs(365 * 24 * 3600);
 /// A monitor asks for a new one by itself, when a third of this is left.
 const MONITOR_LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
-/// Certificates begin this long ago, for hosts whose clocks are behind.
-const CLOCK_SLACK: Duration = Duration::from_secs(3600);
+/// Certificates begin this long ago, for hosts whose clocks are behind: an hour, and what it takes
+/// until they are looked at.
+const CLOCK_SLACK: Duration = Duration::from_secs(2 * 3600);
 
 /// A certificate chain with its key, PEM.
 #[derive(Debug, Clone)]

@@ -48,7 +48,9 @@ impl Auth {
         if ticket.len() > TEXT_BYTES_MAX || bind.len() > TEXT_BYTES_MAX {
             return Err(refused(RefusedReason::Unknown, gateway));
         }
-        let opened = self.store().redeem_ticket(&digest(ticket), gateway, &digest(bind)).await?;
+        let peers = &self.config().peers;
+        let opened =
+            self.store().redeem_ticket(&digest(ticket), gateway, peers, &digest(bind)).await?;
         let opened = opened.map_err(|reason| refused(reason, gateway))?;
         Ok(Redeemed {
             stream: opened.stream,
@@ -77,6 +79,7 @@ impl Auth {
             stream,
             counter,
             gateway,
+            peers: &self.config().peers,
             bind_hash: digest(bind),
             now: self.now(),
             again: AGAIN,

@@ -27,6 +27,23 @@ pub fn site_config(identity: &Identity) -> Result<Arc<ServerConfig>, PkiError> {
     Ok(Arc::new(config))
 }
 
+/// A client that shows its identity and only trusts servers that the authority of this
+/// certificate signed: for who has not the authority itself.
+pub fn client_config(
+    identity: &Identity,
+    authority_pem: &str,
+    alpn: &[&[u8]],
+) -> Result<Arc<ClientConfig>, PkiError> {
+    let (chain, key) = parse(identity)?;
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13])?
+        .with_root_certificates(roots(authority_pem)?)
+        .with_client_auth_cert(chain, key)?;
+    config.resumption = Resumption::disabled();
+    config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
+    Ok(Arc::new(config))
+}
+
 impl Authority {
     /// A server that only lets clients in that this authority signed.
     pub fn server_config_requiring_client(
@@ -52,7 +69,7 @@ impl Authority {
     }
 
     fn clients(&self) -> Result<ClientCertVerifierBuilder, PkiError> {
-        let roots = Arc::new(self.roots()?);
+        let roots = Arc::new(roots(self.authority_pem())?);
         Ok(WebPkiClientVerifier::builder_with_provider(roots, provider()))
     }
 
@@ -62,21 +79,14 @@ impl Authority {
         identity: &Identity,
         alpn: &[&[u8]],
     ) -> Result<Arc<ClientConfig>, PkiError> {
-        let (chain, key) = parse(identity)?;
-        let mut config = ClientConfig::builder_with_provider(provider())
-            .with_protocol_versions(&[&TLS13])?
-            .with_root_certificates(self.roots()?)
-            .with_client_auth_cert(chain, key)?;
-        config.resumption = Resumption::disabled();
-        config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
-        Ok(Arc::new(config))
+        client_config(identity, self.authority_pem(), alpn)
     }
+}
 
-    fn roots(&self) -> Result<RootCertStore, PkiError> {
-        let mut roots = RootCertStore::empty();
-        roots.add(certificate(self.authority_pem())?)?;
-        Ok(roots)
-    }
+fn roots(authority_pem: &str) -> Result<RootCertStore, PkiError> {
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate(authority_pem)?)?;
+    Ok(roots)
 }
 
 fn server_config(

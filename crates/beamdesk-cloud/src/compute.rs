@@ -1,15 +1,16 @@
 //! What the portal asks of a cloud.
 
-use std::{fmt, time::Duration};
+use std::fmt;
 
 use async_trait::async_trait;
 use beamdesk_types::{
-    AgentConfig, CardAddress, DesktopId, Image, Node, NodeName, Protection, Size, UserId,
+    AgentStart, Card, CardAddress, DesktopId, Image, Inventory, MadeOf, Node, NodeName, Protection,
+    Size, UserId,
 };
 use serde::{Deserialize, Serialize};
+use url::Url;
 
-/// Anything a driver's error may stem from.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+use crate::CloudError;
 
 /// A cloud that can run desktops.
 ///
@@ -20,7 +21,8 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// Every call is cancel-safe in the same sense: what a cancelled call began is found by `find`.
 #[async_trait]
 pub trait Compute: Send + Sync + fmt::Debug {
-    /// Hosts, with what our own and other servers have taken of them.
+    /// Hosts, with what our own and other servers have taken of them. Empty where the cloud does
+    /// not let us see its hosts: then their monitors tell of them.
     async fn nodes(&self) -> Result<Vec<Node>, CloudError>;
     async fn images(&self) -> Result<Vec<Image>, CloudError>;
     /// Makes the server and powers it on.
@@ -38,6 +40,61 @@ pub trait Compute: Send + Sync + fmt::Debug {
     /// Powers off everything this driver keeps on this machine, for an orderly end of the process.
     /// Clouds that live elsewhere do nothing.
     async fn shutdown(&self);
+
+    /// Which [`AgentStart`] a spec for this cloud has: a seed, with which the agent gets its
+    /// identity later, or the identity itself.
+    fn seeds(&self) -> bool {
+        false
+    }
+
+    /// How many servers may be in the making at once; `None`: any number.
+    fn builds_max(&self) -> Option<usize> {
+        None
+    }
+
+    /// The last lines the server wrote to its console; `None`: this cloud keeps none.
+    async fn console_log(&self, _id: &ServerId, _lines: u32) -> Result<Option<String>, CloudError> {
+        Ok(None)
+    }
+
+    /// A page with the server's screen, for rescue. It lets in whoever has it, so it is for one
+    /// administrator, once; `None`: this cloud has none.
+    async fn console_url(&self, _id: &ServerId) -> Result<Option<Url>, CloudError> {
+        Ok(None)
+    }
+
+    /// Changes a server that there is. What a cloud cannot do it refuses.
+    async fn alter(&self, _id: &ServerId, alter: Alter<'_>) -> Result<(), CloudError> {
+        Err(CloudError::refused(format!("this cloud cannot {}", alter.word())))
+    }
+
+    /// Removes what is left of servers that are gone, and second servers of one desktop. To be
+    /// called now and then, by one portal only.
+    async fn tidy(&self) -> Result<(), CloudError> {
+        Ok(())
+    }
+
+    /// What the cloud has beside servers; `None`: it is no cloud elsewhere. `sizes` are those it
+    /// should have flavors for.
+    async fn inventory(&self, _sizes: &[Size]) -> Result<Option<Inventory>, CloudError> {
+        Ok(None)
+    }
+
+    /// Makes the cloud's flavor of this size what the size says.
+    async fn mend_size(&self, _size: &Size) -> Result<(), CloudError> {
+        Err(CloudError::refused("this cloud has no flavors"))
+    }
+
+    /// Tells the cloud of the cards of its hosts, as monitors know them. Says what of it is there
+    /// now, and in how many places it was changed.
+    async fn publish(&self, _hosts: &[HostCards]) -> Result<Published, CloudError> {
+        Ok(Published::default())
+    }
+
+    /// What a server was made of, as far as it is written on it; `None`: there is no such server.
+    async fn made_of(&self, _id: &ServerId) -> Result<Option<MadeOf>, CloudError> {
+        Ok(None)
+    }
 }
 
 /// What to make.
@@ -52,7 +109,7 @@ pub struct ServerSpec {
     pub cards: Vec<CardAddress>,
     /// Of each of them, in thousandths.
     pub share_milli: u32,
-    pub agent: AgentConfig,
+    pub agent: AgentStart,
 }
 
 /// A driver's own name for a server.
@@ -72,6 +129,9 @@ pub struct Server {
     pub desktop: DesktopId,
     pub generation: u32,
     pub state: PowerState,
+    /// What the cloud's administrators did with it, if they did: shown to people, and a reason to
+    /// leave it as it is.
+    pub note: Option<ServerNote>,
     /// Where the agent listens, as host:port, once known.
     pub address: Option<String>,
     /// Where it lies, also while it is off.
@@ -91,26 +151,88 @@ pub enum PowerState {
     Deleting,
 }
 
+/// A state that a cloud has and we have not. The server is there, whatever it says.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ServerNote {
+    /// Boots another image, for repair.
+    Rescued,
+    Paused,
+    /// Its memory lies on disk.
+    Suspended,
+    /// Gets another size, or has it and waits for a word.
+    Resizing,
+    /// On its way to another node.
+    Migrating,
+    /// Put away, not by us.
+    Shelved,
+    /// Deleted, but can be brought back for a while.
+    SoftDeleted,
+    /// Changes are forbidden.
+    Locked,
+    /// In the cloud's own word.
+    Unknown(String),
+}
+
+impl ServerNote {
+    /// A stable word that pages translate.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Rescued => "rescued",
+            Self::Paused => "paused",
+            Self::Suspended => "suspended",
+            Self::Resizing => "resizing",
+            Self::Migrating => "migrating",
+            Self::Shelved => "shelved",
+            Self::SoftDeleted => "soft_deleted",
+            Self::Locked => "locked",
+            Self::Unknown(_) => "unknown",
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 pub enum Power<'a> {
     On(&'a ServerSpec),
     Off,
 }
 
-#[derive(Debug, thiserror::Error)]
-pub enum CloudError {
-    /// No host fits; asking again later may help.
-    #[error("no host has room for this desktop")]
-    NoCapacity,
-    #[error("the host's disk is full")]
-    DiskFull,
-    /// Asking again with the same words will fail again.
-    #[error("the cloud refused: {0}")]
-    Refused(String),
-    #[error("the cloud is unavailable")]
-    Unavailable {
-        retry_after: Option<Duration>,
-        #[source]
-        source: BoxError,
-    },
+/// A change of a server that is not its power.
+#[derive(Debug, Clone, Copy)]
+pub enum Alter<'a> {
+    /// Another size, with the same disk; it is started anew.
+    Resize(&'a ServerSpec),
+    /// The disk made anew from the image; its home folder lies elsewhere.
+    Rebuild(&'a ServerSpec),
+    /// To another node, while it runs.
+    Migrate(&'a NodeName),
+}
+
+impl Alter<'_> {
+    /// What is done, as a verb.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Resize(_) => "resize",
+            Self::Rebuild(_) => "rebuild",
+            Self::Migrate(_) => "migrate",
+        }
+    }
+}
+
+/// The cards of one host, as its monitor tells of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostCards {
+    pub node: NodeName,
+    pub cards: Vec<Card>,
+}
+
+/// What a cloud was told of cards.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Published {
+    /// Hosts that were changed.
+    pub changed: usize,
+    /// Hosts the cloud does not know.
+    pub unknown: Vec<NodeName>,
+    /// What the portal's account may not do there, in words.
+    pub refused: Option<String>,
 }

@@ -125,7 +125,7 @@ impl Compute for Sandbox {
         match power {
             Power::On(spec) if spec.desktop == desktop => self.power_on(spec).await,
             Power::On(spec) => {
-                Err(CloudError::Refused(format!("server {id} is not desktop {}'s", spec.desktop)))
+                Err(CloudError::refused(format!("server {id} is not desktop {}'s", spec.desktop)))
             }
             Power::Off => self.power_off(desktop),
         }
@@ -153,7 +153,7 @@ fn server_id(desktop: DesktopId) -> ServerId {
 }
 
 fn desktop_of(id: &ServerId) -> Result<DesktopId, CloudError> {
-    id.0.parse().map_err(|_| CloudError::Refused(format!("there is no server {id}")))
+    id.0.parse().map_err(|_| CloudError::refused(format!("there is no server {id}")))
 }
 
 fn image_id() -> ImageId {
@@ -164,6 +164,6 @@ fn image_id() -> ImageId {
 fn failed(error: io::Error) -> CloudError {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => CloudError::DiskFull,
-        _ => CloudError::Unavailable { retry_after: None, source: error.into() },
+        _ => CloudError::unavailable(error),
     }
 }

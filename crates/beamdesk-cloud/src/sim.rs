@@ -10,19 +10,22 @@ mod faults;
 mod world;
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use async_trait::async_trait;
 use beamdesk_types::{
-    Card, CardAddress, CardState, DesktopId, GpuRequest, Image, Node, NodeName, Partitioning,
-    Protection,
+    Card, CardAddress, CardState, DesktopId, GpuRequest, Image, MadeOf, Node, NodeName,
+    Partitioning, Protection,
 };
 
 pub use self::faults::{Fault, Faults};
 use self::world::World;
-use crate::{CloudError, Compute, Power, Server, ServerId, ServerSpec};
+use crate::{CloudError, Compute, Power, RequestId, Server, ServerId, ServerNote, ServerSpec};
 
 /// How long things take, in the sim's own time. All zero by default: at once.
 #[derive(Debug, Clone, Copy, Default)]
@@ -41,11 +44,19 @@ pub struct Pace {
 #[derive(Debug)]
 pub struct Sim {
     world: Mutex<World>,
+    /// Servers it makes at once; 0: any number.
+    builds_max: AtomicUsize,
+    /// It does not let us see its hosts.
+    hides_nodes: AtomicBool,
 }
 
 impl Sim {
     pub fn new(seed: u64, nodes: Vec<Node>) -> Self {
-        Self { world: Mutex::new(World::new(seed, nodes)) }
+        Self {
+            world: Mutex::new(World::new(seed, nodes)),
+            builds_max: AtomicUsize::new(0),
+            hides_nodes: AtomicBool::new(false),
+        }
     }
 
     /// `count` equal, empty hosts without cards: `sim-001`, `sim-002`, ...
@@ -131,6 +142,21 @@ impl Sim {
         self.world().pull_plug(desktop);
     }
 
+    /// An administrator of the cloud does something with a server, or leaves it alone again.
+    pub fn set_note(&self, desktop: DesktopId, note: Option<ServerNote>) {
+        self.world().set_note(desktop, note);
+    }
+
+    /// At most so many in the making; whoever asks for more is told so by [`Compute::builds_max`].
+    pub fn set_builds_max(&self, max: usize) {
+        self.builds_max.store(max, Ordering::Relaxed);
+    }
+
+    /// From now on hosts are not listed, as where an account may not see them.
+    pub fn hide_nodes(&self) {
+        self.hides_nodes.store(true, Ordering::Relaxed);
+    }
+
     /// How many calls have changed something so far.
     pub fn writes(&self) -> u64 {
         self.world().writes
@@ -155,6 +181,9 @@ impl Sim {
 impl Compute for Sim {
     async fn nodes(&self) -> Result<Vec<Node>, CloudError> {
         let mut world = self.reached()?;
+        if self.hides_nodes.load(Ordering::Relaxed) {
+            return Ok(Vec::new());
+        }
         let stale = world.strikes(Fault::StaleList);
         Ok(if stale { world.stale_view().nodes } else { world.view().nodes })
     }
@@ -173,10 +202,15 @@ impl Compute for Sim {
     async fn create(&self, spec: &ServerSpec) -> Result<ServerId, CloudError> {
         let mut world = self.reached()?;
         if world.strikes(Fault::Refused) {
-            return Err(CloudError::Refused("simulated refusal".to_owned()));
+            return Err(CloudError::refused("simulated refusal"));
         }
         if world.strikes(Fault::NoCapacity) {
-            return Err(CloudError::NoCapacity);
+            return Err(CloudError::no_capacity());
+        }
+        for fault in Fault::ASKED {
+            if world.takes_order(fault) {
+                return Err(ordered(fault, spec));
+            }
         }
         let id = world.create(spec)?;
         answer(&mut world, id)
@@ -202,7 +236,7 @@ impl Compute for Sim {
             Power::Off => world.power_off(id),
         };
         if !known {
-            return Err(CloudError::Refused(format!("there is no server {id}")));
+            return Err(CloudError::refused(format!("there is no server {id}")));
         }
         answer(&mut world, ())
     }
@@ -226,6 +260,35 @@ impl Compute for Sim {
     }
 
     async fn shutdown(&self) {}
+
+    fn builds_max(&self) -> Option<usize> {
+        Some(self.builds_max.load(Ordering::Relaxed)).filter(|max| *max > 0)
+    }
+
+    async fn made_of(&self, id: &ServerId) -> Result<Option<MadeOf>, CloudError> {
+        Ok(self.reached()?.made_of(id))
+    }
+}
+
+/// What a person has to mend, as the cloud says it.
+fn ordered(fault: Fault, spec: &ServerSpec) -> CloudError {
+    let request = RequestId::parse("req-simulated");
+    match fault {
+        Fault::Quota => CloudError::Quota { what: "instances".to_owned(), request },
+        Fault::Credentials => CloudError::Credentials { text: "simulated".to_owned(), request },
+        Fault::ImageGone => CloudError::ImageGone { image: spec.image.id.to_string(), request },
+        Fault::FlavorChanged => CloudError::FlavorChanged { text: "simulated".to_owned(), request },
+        Fault::NodeDisabled => CloudError::NodeDisabled { node: spec.node.clone(), request },
+        Fault::Unavailable
+        | Fault::LostAnswer
+        | Fault::Refused
+        | Fault::NoCapacity
+        | Fault::StaleList
+        | Fault::StaleFind
+        | Fault::BuildError
+        | Fault::BuildStuck
+        | Fault::AgentSilent => unavailable("simulated"),
+    }
 }
 
 /// The effect is there; the answer may be lost on its way.
@@ -238,7 +301,7 @@ fn answer<T>(world: &mut World, value: T) -> Result<T, CloudError> {
 }
 
 fn unavailable(text: &'static str) -> CloudError {
-    CloudError::Unavailable { retry_after: None, source: text.into() }
+    CloudError::unavailable(text)
 }
 
 fn card_address(number: u8) -> CardAddress {

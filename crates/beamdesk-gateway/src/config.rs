@@ -29,8 +29,9 @@ pub struct GatewayConfig {
     pub portal_origins: Origins,
     /// Where `/internal/v1` is, `https` only.
     pub portal_url: Url,
-    /// Where the host of `portal_url` is, when its name is in no DNS.
-    pub portal_address: Option<SocketAddr>,
+    /// Where the host of `portal_url` is, when its name is in no DNS. Of several the next is asked
+    /// when one does not answer.
+    pub portal_addresses: Vec<SocketAddr>,
     /// This gateway's certificate, and the authority that portal and agents are signed by.
     pub tls: Arc<ClientConfig>,
     pub limits: Limits,
@@ -66,6 +67,10 @@ pub struct Times {
     pub resting: Duration,
     /// Saying good-bye, and ending all streams at shutdown.
     pub close: Duration,
+    /// From the word to shut down until the first viewer is told: for balancers to notice.
+    pub drain_wait: Duration,
+    /// Over how long viewers are told then.
+    pub drain_spread: Duration,
 }
 
 impl Default for Times {
@@ -82,6 +87,8 @@ impl Default for Times {
             attach: Duration::from_secs(10),
             resting: Duration::from_secs(3600),
             close: Duration::from_secs(2),
+            drain_wait: Duration::ZERO,
+            drain_spread: Duration::ZERO,
         }
     }
 }

@@ -170,6 +170,27 @@ impl<H> Leases<H> {
         ended
     }
 
+    /// Streams that somebody looks at.
+    pub fn live(&self) -> usize {
+        let live = |state: &&State<H>| matches!(state, State::Live { .. });
+        self.streams.values().filter(live).count()
+    }
+
+    /// Ends so many connections; the streams may be resumed at another gateway.
+    pub fn end_some(&mut self, count: usize, now: Instant) -> Vec<(H, CloseReason)> {
+        let mut ended = Vec::new();
+        for state in self.streams.values_mut() {
+            if ended.len() >= count {
+                break;
+            }
+            match std::mem::replace(state, State::Resting { since: now }) {
+                State::Live { handle, .. } => ended.push((handle, CloseReason::GatewayClosing)),
+                State::Resting { since } => *state = State::Resting { since },
+            }
+        }
+        ended
+    }
+
     pub fn len(&self) -> usize {
         self.streams.len()
     }

@@ -11,6 +11,7 @@
 mod agent;
 mod attaches;
 mod config;
+mod drain;
 mod leases;
 mod portal;
 mod record;

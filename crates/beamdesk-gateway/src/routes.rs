@@ -36,6 +36,7 @@ pub(crate) fn router(gateway: Gateway) -> Router {
         .route("/r/{recording}/file", get(recording::file))
         .route("/r/{recording}/download", get(recording::download))
         .route("/healthz", get(pages::health))
+        .route("/readyz", get(pages::ready))
         .fallback(pages::asset);
     let own = require_same_origin(own, &gateway.origins);
     let router = limit_bodies(from_portal.merge(own), BODY_BYTES_MAX).with_state(gateway);

@@ -2,7 +2,10 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use beamdesk_http::Origins;
@@ -35,6 +38,10 @@ pub(crate) struct Shared {
     pub(crate) connector: TlsConnector,
     pub(crate) streams: TaskTracker,
     pub(crate) shutdown: CancellationToken,
+    /// Balancers are to send nobody any more.
+    is_draining: AtomicBool,
+    /// Nobody may attach any more.
+    is_closed: AtomicBool,
     leases: Mutex<Leases<Ender>>,
     /// `None`: nothing is recorded here.
     pub(crate) shelf: Option<Arc<Shelf>>,
@@ -59,6 +66,8 @@ impl Gateway {
             connector: agent::connector(&config.tls),
             streams: TaskTracker::new(),
             shutdown,
+            is_draining: AtomicBool::new(false),
+            is_closed: AtomicBool::new(false),
             leases: Mutex::new(Leases::new(
                 config.streams_max,
                 times.offline_grace,
@@ -70,6 +79,22 @@ impl Gateway {
             attaches: Mutex::new(Attaches::new(times.attach)),
             times,
         })))
+    }
+
+    pub(crate) fn drain(&self) {
+        self.0.is_draining.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.0.is_draining.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn close_doors(&self) {
+        self.0.is_closed.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.0.is_closed.load(Ordering::Acquire)
     }
 
     /// Asks or changes the table of streams; never across an await.

@@ -8,8 +8,14 @@
 
 mod caps;
 mod connection;
+mod proxied;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use rustls::{ServerConfig, pki_types::CertificateDer};
 use tokio::net::TcpListener;
@@ -44,6 +50,9 @@ pub struct Limits {
     pub header: Duration,
     /// How long open requests may go on after shutdown was asked for.
     pub drain: Duration,
+    /// Load balancers: each connection of theirs begins with a header of the PROXY protocol,
+    /// version 2, and counts as the client's that it names. A handful.
+    pub proxies: Vec<IpAddr>,
 }
 
 impl Default for Limits {
@@ -55,6 +64,7 @@ impl Default for Limits {
             pending_for: Duration::from_secs(5),
             header: Duration::from_secs(5),
             drain: Duration::from_secs(5),
+            proxies: Vec::new(),
         }
     }
 }
@@ -93,11 +103,14 @@ pub async fn serve(
                 continue;
             }
         };
-        let Some(slot) = caps.admit(address.ip()) else {
+        let is_proxied = limits.proxies.contains(&address.ip().to_canonical());
+        let admitted = if is_proxied { caps.admit_proxied() } else { caps.admit(address.ip()) };
+        let Some(slot) = admitted else {
             continue; // Dropped: an answer would cost more than the refusal saves.
         };
         let connection = Connection {
             address,
+            is_proxied,
             slot,
             acceptor: acceptor.clone(),
             router: router.clone(),

@@ -119,13 +119,16 @@ async fn portal(options: &Options) -> Result<()> {
         clock,
         probe: Arc::new(SimProbe(sim.clone())),
         config: PortalConfig {
+            name: "portal".to_owned(),
             origins: vec![OriginPair {
                 portal: format!("http://{address}"),
                 gateway: "https://desk.example.org".to_owned(),
             }],
             gateway: "local".parse()?,
+            gateways: Vec::new(),
             bind_domain: None,
             monitor_url: None,
+            agent_portals: Vec::new(),
             desktops_max: u32::MAX,
             screen: (1280, 720),
             sizes: vec![size()?],

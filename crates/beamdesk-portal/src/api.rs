@@ -1,7 +1,9 @@
 //! HTTP only: routes, extractors, bodies, statuses. Decisions are in `app`.
 
+mod agents;
 mod audit;
 mod bind;
+mod cloud;
 mod desktops;
 mod error;
 mod events;
@@ -12,6 +14,7 @@ mod me;
 mod metrics;
 mod nodes;
 mod offers;
+mod oidc;
 mod placement;
 mod recordings;
 mod reservations;
@@ -50,6 +53,9 @@ fn routes() -> OpenApiRouter<App> {
     let v1 = OpenApiRouter::new()
         .routes(routes!(session::session, session::log_in, session::log_out))
         .routes(routes!(session::change_password))
+        .routes(routes!(oidc::login_ways))
+        .routes(routes!(oidc::leave))
+        .routes(routes!(oidc::keystone))
         .routes(routes!(me::change_me))
         .routes(routes!(setup::setup_state, setup::set_up))
         .routes(routes!(desktops::desktops, desktops::create_desktop))
@@ -79,6 +85,12 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(reservations::remove_reservation))
         .routes(routes!(placement::placement, placement::put_placement))
         .routes(routes!(whatif::what_if))
+        .routes(routes!(cloud::cloud))
+        .routes(routes!(cloud::adopt, cloud::remove_unclaimed))
+        .routes(routes!(cloud::mend_size))
+        .routes(routes!(cloud::take_image))
+        .routes(routes!(cloud::console_log))
+        .routes(routes!(cloud::open_console))
         .routes(routes!(nodes::nodes))
         .routes(routes!(nodes::forget_node))
         .routes(routes!(nodes::node_history))
@@ -101,16 +113,28 @@ pub fn openapi() -> String {
 /// The public API, with the check that requests come from our own pages.
 pub(crate) fn router(app: App, origins: &Origins) -> Router {
     let (routes, _) = routes().split_for_parts();
+    let from_provider = oidc::router(app.clone());
     let routes = routes
         .route("/api/openapi.json", get(document))
         .route("/healthz", get(health))
+        .route("/readyz", get(ready))
         .route("/metrics", get(metrics::metrics))
         .with_state(app);
-    require_same_origin(routes, origins)
+    require_same_origin(routes, origins).merge(from_provider)
 }
 
 async fn document() -> ([(&'static str, &'static str); 1], String) {
     ([("content-type", "application/json")], openapi())
+}
+
+/// For load balancers: whether to send anybody here. Says no for a while before an orderly end.
+async fn ready(state: axum::extract::State<App>) -> Result<Json<serde_json::Value>, HttpError> {
+    if state.is_draining() {
+        return Err(HttpError::unavailable());
+    }
+    let leads = state.leads();
+    let Json(_) = health(state).await?;
+    Ok(Json(serde_json::json!({ "ok": true, "leads": leads })))
 }
 
 /// Says whether the portal can work: whether its database answers.

@@ -10,16 +10,24 @@ use tokio::net::TcpListener;
 /// Settings of one portal.
 #[derive(Debug, Clone)]
 pub struct PortalConfig {
+    /// Of this portal among others, for people: who leads.
+    pub name: String,
     /// Where browsers find this portal, and which gateway serves them from there. The first pair
     /// is for requests that do not say where they come from.
     pub origins: Vec<OriginPair>,
-    /// Name of that gateway, as its certificate gives it.
+    /// Name of that gateway, as its certificate gives it; of several behind one address, any.
     pub gateway: GatewayName,
+    /// Addresses that lead to one gateway alone, where there are several behind the address above:
+    /// recordings are played where they are kept.
+    pub gateways: Vec<GatewayPlace>,
     /// Domain of the bind cookie, where portal and gateway have different hosts of one site.
     pub bind_domain: Option<String>,
     /// Where monitors find this portal (`https://host:port`), for the command that is shown when one is
     /// let in. `None`: none can be.
     pub monitor_url: Option<String>,
+    /// Where agents of servers elsewhere find portals (`https://host:port` each, of listeners for
+    /// monitors); empty: at `monitor_url`. For drivers with seeds.
+    pub agent_portals: Vec<String>,
     /// Desktops one person may have.
     pub desktops_max: u32,
     /// Size of a new desktop's screen until a viewer asks for another, pixels.
@@ -34,6 +42,14 @@ pub struct PortalConfig {
 pub struct OriginPair {
     pub portal: String,
     pub gateway: String,
+}
+
+/// Where one gateway alone is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GatewayPlace {
+    pub name: GatewayName,
+    /// As browsers send it.
+    pub origin: String,
 }
 
 /// A bound socket, with TLS or without.
@@ -69,8 +85,35 @@ impl PortalConfig {
             return Err(PortalConfigError::NoOrigin);
         }
         // Checked, because they go into a policy header.
-        Origins::new(self.origins.iter().map(|pair| pair.gateway.clone()))?;
+        Origins::new(self.gateway_origins())?;
         Ok(Origins::new(self.origins.iter().map(|pair| pair.portal.clone()))?)
+    }
+
+    /// Where tickets are posted to.
+    pub(crate) fn gateway_origins(&self) -> Vec<String> {
+        let shared = self.origins.iter().map(|pair| pair.gateway.clone());
+        shared.chain(self.gateways.iter().map(|place| place.origin.clone())).collect()
+    }
+
+    /// Where a page of this origin reaches what this very gateway keeps; `None`: nowhere.
+    pub(crate) fn place_of(&self, name: &GatewayName, portal_origin: Option<&str>) -> Option<&str> {
+        let own = self.gateways.iter().find(|place| place.name == *name);
+        match own {
+            Some(place) => Some(place.origin.as_str()),
+            None if self.gateway == *name && self.gateways.is_empty() => {
+                self.gateway_of(portal_origin)
+            }
+            None => None,
+        }
+    }
+
+    /// What seeds say of where portals are.
+    pub(crate) fn agent_portals(&self) -> Vec<String> {
+        if self.agent_portals.is_empty() {
+            self.monitor_url.iter().cloned().collect()
+        } else {
+            self.agent_portals.clone()
+        }
     }
 
     /// Where a page of this origin connects to desktops.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use beamdesk_auth::{
-    AuthError, EnrolmentError, LoginError, PasswordError, PasswordFault, PkiError, SetupError,
-    TicketError,
+    AuthError, EnrolmentError, LoginError, PasswordError, PasswordFault, PkiError, ProofError,
+    SetupError, TicketError,
 };
 use beamdesk_cloud::CloudError;
 use beamdesk_store::StoreError;
@@ -21,6 +21,12 @@ pub enum PortalError {
     WrongPassword,
     #[error("the account is disabled")]
     AccountDisabled,
+    /// By password, where only administrators do that.
+    #[error("only administrators log in by password here")]
+    NotLocal,
+    /// Why an identity provider's word logged nobody in.
+    #[error(transparent)]
+    Proof(ProofError),
     #[error("too many attempts")]
     TooMany { retry_after: Duration },
     /// Also for what the actor may not know of.
@@ -73,6 +79,9 @@ pub enum PortalError {
     Auth(#[source] AuthError),
     #[error("the cloud failed")]
     Cloud(#[from] CloudError),
+    /// What the cloud answered to an administrator who asked something of it.
+    #[error("{detail}")]
+    CloudSays { code: &'static str, detail: String },
     #[error("certificates failed")]
     Pki(#[from] PkiError),
 }
@@ -88,6 +97,7 @@ impl From<StoreError> for PortalError {
             StoreError::Foreign => Self::NotFound,
             StoreError::Busy
             | StoreError::Full
+            | StoreError::NotLeader
             | StoreError::NewerSchema { .. }
             | StoreError::Corrupt { .. }
             | StoreError::Open { .. }
@@ -113,8 +123,26 @@ impl From<LoginError> for PortalError {
         match error {
             LoginError::Wrong => Self::WrongLogin,
             LoginError::Disabled => Self::AccountDisabled,
+            LoginError::NotLocal => Self::NotLocal,
             LoginError::TooMany { retry_after } => Self::TooMany { retry_after },
             LoginError::Auth(error) => error.into(),
+        }
+    }
+}
+
+impl From<ProofError> for PortalError {
+    fn from(error: ProofError) -> Self {
+        match error {
+            ProofError::Disabled => Self::AccountDisabled,
+            ProofError::TooMany { retry_after } => Self::TooMany { retry_after },
+            ProofError::Auth(error) => error.into(),
+            ProofError::Off
+            | ProofError::Expired
+            | ProofError::Denied(_)
+            | ProofError::Provider(_)
+            | ProofError::Token(_)
+            | ProofError::NotTaken(_)
+            | ProofError::NoAccess => Self::Proof(error),
         }
     }
 }

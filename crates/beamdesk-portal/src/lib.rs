@@ -12,10 +12,11 @@ mod web;
 pub use api::openapi;
 pub use app::{App, Parts, cluster, demand::Books, planning::Gathered};
 pub use ask::{AskError, Asks};
-pub use config::{Listener, Listeners, OriginPair, PortalConfig, PortalConfigError};
+pub use config::{GatewayPlace, Listener, Listeners, OriginPair, PortalConfig, PortalConfigError};
 pub use error::PortalError;
 pub use run::{RunError, run};
 pub use tasks::{
     lifecycle,
+    orphans::Orphans,
     probe::{AgentProbe, ProbeError, TlsProbe},
 };

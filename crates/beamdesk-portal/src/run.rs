@@ -4,20 +4,22 @@ use std::{io, time::Duration};
 
 use beamdesk_http::{Limits, serve};
 use tokio::task::JoinSet;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use crate::{
     App, PortalError,
     api::{internal_router, srm_router},
     config::{Listener, Listeners, PortalConfigError},
-    tasks::{orphans::orphans, placer::placer, reconcile::reconcile, terms::terms},
+    tasks::{
+        images::first_images,
+        lead::lead,
+        news::{hear, tell},
+    },
     web::public_router,
 };
 
 /// How long a monitor's connection may rest between two reports, which come every ten seconds.
 const MONITOR_IDLE: Duration = Duration::from_secs(60);
-/// How often images are looked for that are new in the cloud.
-const IMAGES_EVERY: Duration = Duration::from_secs(60);
 
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -31,7 +33,8 @@ pub enum RunError {
     Ended,
 }
 
-/// Serves browsers, gateways and monitors and looks after desktops, until `app.shutdown`.
+/// Serves browsers, gateways and monitors until `app.shutdown`, and looks after desktops as long as
+/// this portal leads.
 ///
 /// Returns when all of it has ended: then nothing acts on the cloud any more.
 pub async fn run(app: App, listeners: Listeners) -> Result<(), RunError> {
@@ -39,9 +42,7 @@ pub async fn run(app: App, listeners: Listeners) -> Result<(), RunError> {
     let internal = internal_router(app.clone());
     let srm = srm_router(app.clone());
     app.store.seed_sizes(&app.config.sizes).await.map_err(PortalError::from)?;
-    if let Err(error) = take_images(&app).await {
-        warn!(%error, "Could not ask the cloud for images, will try again");
-    }
+    first_images(&app).await;
 
     let mut parts: JoinSet<Result<(), RunError>> = JoinSet::new();
     for Listener { socket, tls } in listeners.public {
@@ -67,30 +68,18 @@ pub async fn run(app: App, listeners: Listeners) -> Result<(), RunError> {
             serve(socket, tls, router, limits, shutdown).await.map_err(RunError::Listener)
         });
     }
-    for task in [Task::Reconcile, Task::Place, Task::Terms, Task::Orphans, Task::Images] {
-        let app = app.clone();
-        parts.spawn(async move {
-            match task {
-                Task::Reconcile => reconcile(app).await,
-                Task::Place => placer(app).await,
-                Task::Terms => terms(app).await,
-                Task::Orphans => orphans(app).await,
-                Task::Images => images(app).await,
-            }
-            Ok(())
-        });
-    }
+    let (teller, hearer) = (app.clone(), app.clone());
+    parts.spawn(async move {
+        tell(teller).await;
+        Ok(())
+    });
+    parts.spawn(async move {
+        hear(hearer).await;
+        Ok(())
+    });
+    parts.spawn(lead(app.clone()));
     info!("Portal is up");
     until_all_ended(&app, parts).await
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Task {
-    Reconcile,
-    Place,
-    Terms,
-    Orphans,
-    Images,
 }
 
 /// One part that ends early ends all others.
@@ -115,28 +104,4 @@ async fn until_all_ended(
         }
     }
     outcome
-}
-
-async fn images(app: App) {
-    loop {
-        tokio::select! {
-            () = app.shutdown.cancelled() => return,
-            () = tokio::time::sleep(IMAGES_EVERY) => {}
-        }
-        if let Err(error) = take_images(&app).await {
-            warn!(%error, "Could not ask the cloud for images, will try again");
-        }
-    }
-}
-
-/// Takes over images that are new. What an administrator changed stays as it is.
-async fn take_images(app: &App) -> Result<(), PortalError> {
-    let known = app.store.images().await?;
-    for image in app.cloud.images().await? {
-        if !known.iter().any(|known| known.id == image.id) {
-            app.store.put_image(&image).await?;
-            info!(image.id = %image.id, "The cloud has a new image");
-        }
-    }
-    Ok(())
 }

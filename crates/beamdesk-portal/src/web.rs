@@ -16,8 +16,7 @@ use crate::{App, api, config::PortalConfigError};
 pub(crate) fn public_router(app: &App) -> Result<Router, PortalConfigError> {
     let origins = app.config.portal_origins()?;
     // Forms with tickets go to the gateways, and to nobody else.
-    let form_action = app.config.origins.iter().map(|pair| pair.gateway.clone()).collect();
-    let policy = ContentSecurityPolicy { form_action };
+    let policy = ContentSecurityPolicy { form_action: app.config.gateway_origins() };
     let router = api::router(app.clone(), &origins).fallback(page);
     let router = limit_bodies(router, BODY_BYTES_MAX);
     Ok(request_ids(security_headers(router, &policy.text())))

@@ -121,6 +121,8 @@ pub enum Held {
     Reservation(ReservationId),
     /// For somebody who is before it in the queue.
     Earlier,
+    /// For itself, as soon as the cloud has made enough of those that were asked for before.
+    Pace,
 }
 
 /// Says for everybody who waits whether it starts now, and if not, why and when.

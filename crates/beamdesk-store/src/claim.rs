@@ -7,7 +7,7 @@ use sqlx::FromRow;
 
 use crate::{
     Store, StoreError,
-    db::{on, transaction},
+    db::{fence, on, transaction},
     row,
 };
 
@@ -100,6 +100,7 @@ impl Store {
             return Ok(false);
         }
         transaction!(self, tx => {
+            fence!(self, tx);
             // Locks the node's row until the end: two claims on one node take turns, and the second
             // finds the revision raised.
             let raised = sqlx::query(
@@ -175,10 +176,19 @@ impl Store {
         Ok(true)
     }
 
-    /// Gives back what the desktop has taken. False: it had nothing.
+    /// Gives back what the desktop has taken, and raises its node's revision. False: it had nothing.
     pub async fn release_claim(&self, desktop: DesktopId) -> Result<bool, StoreError> {
         let desktop = desktop.to_string();
         let released = transaction!(self, tx => {
+            fence!(self, tx);
+            // In the order of `claim`, so that the two never wait for each other.
+            sqlx::query(
+                "UPDATE nodes SET claims_revision = claims_revision + 1
+                 WHERE name = (SELECT node FROM claims WHERE desktop_id = $1)",
+            )
+            .bind(&desktop)
+            .execute(&mut *tx)
+            .await?;
             sqlx::query("DELETE FROM card_claims WHERE desktop_id = $1")
                 .bind(&desktop)
                 .execute(&mut *tx)

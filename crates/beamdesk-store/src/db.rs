@@ -19,6 +19,14 @@ impl Db {
             }
         }
     }
+
+    /// The newest leadership, kept so until the transaction ends: SQLite has one writer anyway.
+    pub(crate) fn epoch_sql(&self) -> &'static str {
+        match self {
+            Self::Sqlite(_) => "SELECT epoch FROM leader WHERE id = 1",
+            Self::Postgres(_) => "SELECT epoch FROM leader WHERE id = 1 FOR SHARE",
+        }
+    }
 }
 
 /// Runs one expression against whichever database we have. The SQL must suit both.
@@ -63,4 +71,18 @@ macro_rules! db_now {
     }};
 }
 
-pub(crate) use {db_now, on, transaction};
+/// The first statement of a transaction that only the leader may make, on a handle that may be
+/// fenced: see [`Store::fenced`](crate::Store::fenced).
+macro_rules! fence {
+    ($store:expr, $tx:ident) => {
+        if let Some(epoch) = $store.fence {
+            let newest: i64 =
+                sqlx::query_scalar($store.db.epoch_sql()).fetch_one(&mut *$tx).await?;
+            if newest != epoch {
+                return Err($crate::StoreError::NotLeader);
+            }
+        }
+    };
+}
+
+pub(crate) use {db_now, fence, on, transaction};

@@ -127,6 +127,7 @@ impl Store {
 
     /// Writes the row if its revision is still `desktop.revision`, and raises that by one.
     /// False: somebody else wrote first; read again.
+    /// [`StoreError::NotLeader`] on a fenced handle when another portal leads since.
     pub async fn save_desktop(&self, desktop: &Desktop) -> Result<bool, StoreError> {
         let d = desktop;
         let gpu = gpu::text(&d.gpu)?;
@@ -135,7 +136,8 @@ impl Store {
                generation = $6, attempts = $7, phase_since_ms = $8, node = $9, address = $10,
                failure_code = $11, failure_detail = $12, restart = $13, gpu = $14, station = $15,
                queued_ms = $16, ends_ms = $17, revision = revision + 1
-             WHERE id = $18 AND revision = $19",
+             WHERE id = $18 AND revision = $19
+               AND ($20 IS NULL OR EXISTS (SELECT 1 FROM leader WHERE epoch = $20))",
         )
         .bind(&d.name)
         .bind(d.image.as_str())
@@ -156,9 +158,13 @@ impl Store {
         .bind(d.ends.map(|ends| ends.as_millisecond()))
         .bind(d.id.to_string())
         .bind(d.revision)
+        .bind(self.fence)
         .execute(pool)
         .await
         .map(|done| done.rows_affected()))?;
+        if written == 0 {
+            self.check_fence().await?;
+        }
         Ok(written == 1)
     }
 

@@ -30,6 +30,9 @@ pub enum StoreError {
     /// The owner has as many desktops as allowed.
     #[error("the quota of {max} desktops is reached")]
     QuotaReached { max: u32 },
+    /// Another portal leads since; nothing was written.
+    #[error("another portal leads now")]
+    NotLeader,
     /// Somebody must be able to administer.
     #[error("the last administrator must stay one")]
     LastAdministrator,

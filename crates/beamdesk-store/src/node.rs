@@ -32,7 +32,7 @@ pub struct NodeRecord {
     pub quarantine: Option<Quarantine>,
     /// An administrator took it out of use for a while.
     pub maintenance: bool,
-    /// Rises with each claim on this node.
+    /// Rises with each claim on this node, and with each that is given back.
     pub claims_revision: i64,
 }
 

@@ -32,6 +32,10 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "first", include_str!("../migrations/0001_first.sql")),
     (2, "recordings", include_str!("../migrations/0002_recordings.sql")),
     (3, "placement", include_str!("../migrations/0003_placement.sql")),
+    (4, "leader", include_str!("../migrations/0004_leader.sql")),
+    (5, "agents", include_str!("../migrations/0005_agents.sql")),
+    (6, "identities", include_str!("../migrations/0006_identities.sql")),
+    (7, "cloud", include_str!("../migrations/0007_cloud.sql")),
 ];
 
 impl Store {
@@ -47,7 +51,7 @@ impl Store {
                 reason: "the address must begin with sqlite: or postgres:".to_owned(),
             });
         };
-        Ok(Self { db, clock_shift_ms: 0 })
+        Ok(Self { db, clock_shift_ms: 0, fence: None })
     }
 
     /// Waits for running statements and closes all connections.
@@ -61,7 +65,7 @@ impl Store {
     /// A handle that believes the database's clock to be off by this much, for tests of expiry.
     #[must_use]
     pub fn with_clock_shift(&self, shift_ms: i64) -> Self {
-        Self { db: self.db.clone(), clock_shift_ms: shift_ms }
+        Self { clock_shift_ms: shift_ms, ..self.clone() }
     }
 }
 
@@ -116,10 +120,12 @@ fn make_private(path: &Path) -> io::Result<()> {
 }
 
 async fn open_postgres(url: &str) -> Result<Db, StoreError> {
+    // A portal that is stopped in the middle of a transaction must not keep its locks: the one that
+    // leads next needs them.
     let options = PgConnectOptions::from_str(url)
         .map_err(opening)?
         .application_name("beamdesk")
-        .options([("lock_timeout", "5s")]);
+        .options([("lock_timeout", "5s"), ("idle_in_transaction_session_timeout", "5s")]);
     // The pool would try again until its time is over, and then not say why.
     let probe = PgConnection::connect_with(&options).await.map_err(opening)?;
     probe.close().await.map_err(opening)?;

@@ -83,13 +83,17 @@ impl Store {
     ///
     /// Whether the session has *expired* is left to the lease, which is checked seconds later: it
     /// was alive when the ticket was issued, and portals' clocks have no say in a ticket's life.
+    ///
+    /// `peers` are the gateways of which any may redeem what was made for another: those behind one
+    /// address. `gateway` belongs to them without being named.
     pub async fn redeem_ticket(
         &self,
         hash: &Digest,
         gateway: &GatewayName,
+        peers: &[GatewayName],
         bind_hash: &Digest,
     ) -> Result<Result<Redeemed, RefusedReason>, StoreError> {
-        let presented = Presented { gateway: gateway.as_str(), bind: row::digest_text(bind_hash) };
+        let presented = Presented { gateway, peers, bind: row::digest_text(bind_hash) };
         let hash = row::digest_text(hash);
         let verdict = transaction!(self, tx => {
             let now = db_now!(self, tx);
@@ -131,7 +135,7 @@ impl Store {
                         .bind(&ticket.session_id)
                         .bind(&ticket.desktop_id)
                         .bind(ticket.generation)
-                        .bind(presented.gateway)
+                        .bind(gateway.as_str())
                         .bind(&presented.bind)
                         .bind(FIRST_COUNTER)
                         .bind(now)
@@ -192,8 +196,15 @@ const FIRST_COUNTER: i64 = 1;
 
 /// Where a ticket came from.
 struct Presented<'a> {
-    gateway: &'a str,
+    gateway: &'a GatewayName,
+    peers: &'a [GatewayName],
     bind: String,
+}
+
+/// Whether what was made for one gateway may be used at another.
+pub(crate) fn is_at_home(made_for: &str, gateway: &GatewayName, peers: &[GatewayName]) -> bool {
+    let is_peer = |name: &str| peers.iter().any(|peer| peer.as_str() == name);
+    made_for == gateway.as_str() || (is_peer(made_for) && is_peer(gateway.as_str()))
 }
 
 /// Everything a ticket is bound to must be as it was when the ticket was made (SR-10).
@@ -203,7 +214,7 @@ fn judge(
     holder: &Holder,
     desktop: &Desktop,
 ) -> Result<(), RefusedReason> {
-    if ticket.gateway != presented.gateway {
+    if !is_at_home(&ticket.gateway, presented.gateway, presented.peers) {
         return Err(RefusedReason::OtherGateway);
     }
     if ticket.bind_hash != presented.bind {

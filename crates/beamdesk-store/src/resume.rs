@@ -9,7 +9,7 @@ use crate::{
     audit::add_event,
     db::{db_now, transaction},
     desktop::DesktopRow,
-    redeem::{Holder, judge_desktop},
+    redeem::{Holder, is_at_home, judge_desktop},
     row,
     stream::{StreamColumns, reason_word},
 };
@@ -23,6 +23,8 @@ pub struct Rotation<'a> {
     pub stream: StreamId,
     pub counter: u64,
     pub gateway: &'a GatewayName,
+    /// Gateways of which any may go on with a stream of another: those behind one address.
+    pub peers: &'a [GatewayName],
     pub bind_hash: Digest,
     /// For the life of the session.
     pub now: Timestamp,
@@ -45,6 +47,8 @@ pub struct Resumed {
 
 impl Store {
     /// Judges a resume handle and moves the stream to the next one, in one transaction.
+    ///
+    /// At a peer of its gateway the stream is that one's from then on, and the other's no more.
     ///
     /// A replayed handle, or one from another browser or gateway, ends the stream for good: there
     /// are two holders of it, and we cannot tell which is the right one.
@@ -79,13 +83,14 @@ impl Store {
                 Verdict::Resume { counter, rotated_ms, window_ms, window_count } => {
                     sqlx::query(
                         "UPDATE streams SET counter = $1, rotated_ms = $2, window_ms = $3,
-                           window_count = $4, detached_ms = NULL
-                         WHERE id = $5",
+                           window_count = $4, detached_ms = NULL, gateway = $5
+                         WHERE id = $6",
                     )
                     .bind(counter)
                     .bind(rotated_ms)
                     .bind(window_ms)
                     .bind(window_count)
+                    .bind(rotation.gateway.as_str())
                     .bind(&id)
                     .execute(&mut *tx)
                     .await?;
@@ -143,7 +148,7 @@ fn judge(
     if stream.ended_ms.is_some() {
         return Verdict::Refuse(RefusedReason::StreamEnded);
     }
-    if stream.gateway != rotation.gateway.as_str() {
+    if !is_at_home(&stream.gateway, rotation.gateway, rotation.peers) {
         return Verdict::Kill(RefusedReason::OtherGateway);
     }
     if stream.bind_hash != row::digest_text(&rotation.bind_hash) {

@@ -43,6 +43,20 @@ impl Store {
                 .bind(db_old)
                 .execute(&mut *tx)
                 .await?;
+            // A used one tells of a thief for as long as its desktop is there.
+            sqlx::query(
+                "DELETE FROM agent_secrets WHERE expires_ms < $1 AND (used_ms IS NULL
+                   OR desktop_id IN (SELECT id FROM desktops WHERE phase = 'deleted'))",
+            )
+            .bind(db_old)
+            .execute(&mut *tx)
+            .await?;
+            sqlx::query(
+                "DELETE FROM agents WHERE desktop_id IN
+                   (SELECT id FROM desktops WHERE phase = 'deleted')",
+            )
+            .execute(&mut *tx)
+            .await?;
             sqlx::query("DELETE FROM node_samples WHERE slot_ms < $1")
                 .bind(now_ms.saturating_sub(row::duration_ms(SAMPLES_KEPT)))
                 .execute(&mut *tx)

@@ -79,6 +79,10 @@ pub enum FailureCode {
     DiskFull,
     /// The image or size is gone, so it cannot be made.
     NotOffered,
+    /// The cloud has its image no more.
+    ImageGone,
+    /// The cloud makes its size otherwise than we say it is.
+    SizeChanged,
 }
 
 words!(FailureCode {
@@ -86,6 +90,8 @@ words!(FailureCode {
     AgentSilent = "agent_silent",
     DiskFull = "disk_full",
     NotOffered = "not_offered",
+    ImageGone = "image_gone",
+    SizeChanged = "size_changed",
 });
 
 /// Why a desktop failed: a word for the user, a text for the operator.

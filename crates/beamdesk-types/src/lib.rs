@@ -7,6 +7,7 @@ mod desktop;
 mod gpu;
 mod id;
 mod internal;
+mod inventory;
 mod node;
 mod placement;
 mod recording;
@@ -14,7 +15,10 @@ mod secret;
 mod size;
 
 pub use actor::{Actor, Role};
-pub use agent::{AgentConfig, AgentStatus, SessionConfig, SessionState};
+pub use agent::{
+    AgentConfig, AgentEnrolRequest, AgentIdentity, AgentRenewRequest, AgentSeed, AgentStart,
+    AgentStatus, SEED_LIFE_S, SessionConfig, SessionState,
+};
 pub use clock::Clock;
 pub use desktop::{Desktop, Failure, FailureCode, Goal, Phase};
 pub use gpu::{GPUS_MAX, GpuRequest, GpuRequestError, WHOLE_CARD};
@@ -24,6 +28,9 @@ pub use id::{
 };
 pub use internal::{
     CloseReason, Grant, LeaseAnswer, LeaseEnd, RedeemRequest, Refusal, RenewRequest, ResumeRequest,
+};
+pub use inventory::{
+    CloudHost, CloudLimit, CloudService, Drift, Flavor, Inventory, Lack, MadeOf, Resource,
 };
 pub use jiff::Timestamp;
 pub use node::{

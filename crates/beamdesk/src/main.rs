@@ -1,8 +1,13 @@
 //! The server binary: one subcommand per role.
 
 mod clock;
+mod cloud;
+mod config;
 mod data;
+mod gateway;
+mod keys;
 mod monitor;
+mod portal;
 mod sched;
 mod sizes;
 mod up;
@@ -26,6 +31,12 @@ struct Arguments {
 enum Command {
     /// Runs the whole system in one process, with desktops on this machine.
     Up(up::Options),
+    /// Runs one portal of several, as its configuration file says.
+    Portal(portal::Options),
+    /// Runs one gateway, as its configuration file says.
+    Gateway(gateway::Options),
+    /// Makes what portals and gateways of one installation know each other by.
+    Keys(keys::Arguments),
     /// Watches this node's cards, CPU, memory and disk, and tells the portal.
     Monitor(monitor::Options),
     /// Lists accounts, or sets a forgotten password.
@@ -46,6 +57,15 @@ fn main() -> ExitCode {
             log_to_stderr();
             up::up(&options)
         }
+        Command::Portal(options) => {
+            log_to_stderr();
+            portal::portal(&options)
+        }
+        Command::Gateway(options) => {
+            log_to_stderr();
+            gateway::gateway(&options)
+        }
+        Command::Keys(arguments) => keys::keys(&arguments),
         Command::Monitor(options) => {
             log_to_stderr();
             monitor::monitor(&options)

@@ -6,21 +6,18 @@ mod options;
 mod ready;
 
 use std::{
-    env, fs,
+    fs,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::Path,
     sync::Arc,
 };
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use beamdesk_auth::{
     Auth, AuthConfig, Authority, HandleKey, Identity, PORTAL_SERVER_NAME, site_config,
     site_identity,
 };
-use beamdesk_cloud::{
-    Compute,
-    sandbox::{Sandbox, SandboxConfig},
-};
+use beamdesk_cloud::Compute;
 use beamdesk_gateway::{GatewayConfig, Times};
 use beamdesk_http::{Limits, Origins};
 use beamdesk_portal::{App, Asks, Listeners, OriginPair, Parts, PortalConfig, TlsProbe};
@@ -39,7 +36,12 @@ use self::{
     listen::{Public, bind, listen},
     ready::Ready,
 };
-use crate::{clock::SystemClock, data::Data, sizes::sizes};
+use crate::{
+    clock::SystemClock,
+    cloud::{connect, open_sandbox},
+    data::Data,
+    sizes::sizes,
+};
 
 /// The one gateway of a system in one process.
 const GATEWAY: &str = "local";
@@ -72,8 +74,17 @@ async fn run(options: &Options) -> Result<()> {
         .await
         .with_context(|| format!("could not open {}", data.database()))?;
     let handle_key = HandleKey::open_or_create(&keys.join("handle.key"))?;
-    let auth = Auth::new(store.clone(), Arc::clone(&clock), AuthConfig::new(handle_key));
-    let cloud: Arc<dyn Compute> = Arc::new(sandbox(&data).await?);
+    let auth_config = AuthConfig { providers: options.providers()?, ..AuthConfig::new(handle_key) };
+    let auth = Auth::new(store.clone(), Arc::clone(&clock), auth_config);
+    let openstack = options.openstack()?;
+    let cloud: Arc<dyn Compute> = match &openstack {
+        Some(config) => tokio::select! {
+            cloud = connect(config, Arc::clone(&clock)) => Arc::new(cloud?),
+            _ = interrupt.recv() => return Ok(()),
+            _ = terminate.recv() => return Ok(()),
+        },
+        None => Arc::new(open_sandbox(&data.folder).await?),
+    };
     let gateway: GatewayName = GATEWAY.parse()?;
 
     let portal_identity = authority.portal_identity()?;
@@ -85,10 +96,13 @@ async fn run(options: &Options) -> Result<()> {
         clock: Arc::clone(&clock),
         probe: Arc::new(TlsProbe::new(authority.client_config(&portal_identity, &[])?.as_ref())),
         config: PortalConfig {
+            name: "portal".to_owned(),
             origins: public.origins.clone(),
             gateway: gateway.clone(),
+            gateways: Vec::new(),
             bind_domain: None,
             monitor_url: hosts.first().map(|host| format!("https://{host}:{monitors_port}")),
+            agent_portals: openstack.as_ref().map(|c| c.portals.clone()).unwrap_or_default(),
             desktops_max: options.desktops_max,
             screen: (1920, 1080),
             sizes: sizes(),
@@ -128,6 +142,10 @@ async fn run(options: &Options) -> Result<()> {
             },
             async { beamdesk_gateway::run(gateway, shutdown.clone()).await.context("the gateway") },
             async {
+                // Desktops elsewhere have nothing of this machine.
+                if openstack.is_some() {
+                    return Ok(());
+                }
                 let run = beamdesk_monitor::run(monitor, Arc::clone(&clock), shutdown.clone());
                 Box::pin(run).await.context("the monitor")
             },
@@ -179,16 +197,6 @@ fn site(options: &Options, data: &Data, hosts: &[String], clock: &dyn Clock) -> 
     Ok(Identity { certificate_pem: read(certificate)?, key_pem: Secret::new(read(key)?) })
 }
 
-/// The sandbox driver, with this program as its host and the agent that lies beside it.
-async fn sandbox(data: &Data) -> Result<Sandbox> {
-    let beamdesk = env::current_exe()?;
-    let agent = beamdesk.with_file_name("beamdesk-agent");
-    if !agent.exists() {
-        bail!("{} is missing: it belongs beside {}", agent.display(), beamdesk.display());
-    }
-    Ok(Sandbox::open(SandboxConfig::new(data.folder.clone(), beamdesk, agent)).await?)
-}
-
 fn gateway_config(
     authority: &Authority,
     name: GatewayName,
@@ -205,7 +213,7 @@ fn gateway_config(
         origins: Origins::new(gateways)?,
         portal_origins: Origins::new(portals)?,
         portal_url: Url::parse(&format!("https://{PORTAL_SERVER_NAME}:{}", portal.port()))?,
-        portal_address: Some(portal),
+        portal_addresses: vec![portal],
         tls: authority.client_config(&identity, &[])?,
         limits: Limits::default(),
         streams_max: STREAMS_MAX,

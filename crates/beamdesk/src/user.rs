@@ -16,6 +16,7 @@ use clap::{Args, Subcommand};
 use crate::{
     clock::SystemClock,
     data::{Data, default_folder},
+    portal,
 };
 
 /// More accounts than this are listed by the portal's pages.
@@ -26,6 +27,11 @@ pub(crate) struct Arguments {
     /// Folder of the database [default: /var/lib/beamdesk for root]
     #[arg(long, env = "BEAMDESK_DATA", global = true)]
     data: Option<PathBuf>,
+
+    /// Of an installation with portals of their own: configuration file of one of them
+    #[arg(long, value_name = "FILE", global = true, conflicts_with = "data")]
+    config: Option<PathBuf>,
+
     #[command(subcommand)]
     command: Command,
 }
@@ -41,14 +47,24 @@ enum Command {
 pub(crate) fn user(arguments: &Arguments) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
+        if let Some(config) = &arguments.config {
+            let (store, auth) = portal::open(&portal::read(config)?).await?;
+            return act(&arguments.command, &store, &auth).await;
+        }
         let folder = arguments.data.clone().unwrap_or_else(default_folder);
         let data = Data::open(&folder).context("stop `beamdesk up` first")?;
         let store = Store::open(&data.database()).await?;
-        match &arguments.command {
-            Command::List => list(&store).await,
-            Command::Password { name } => password(&data, &store, name).await,
-        }
+        let key = HandleKey::open_or_create(&data.keys().join("handle.key"))?;
+        let auth = Auth::new(store.clone(), Arc::new(SystemClock), AuthConfig::new(key));
+        act(&arguments.command, &store, &auth).await
     })
+}
+
+async fn act(command: &Command, store: &Store, auth: &Auth) -> Result<()> {
+    match command {
+        Command::List => list(store).await,
+        Command::Password { name } => password(store, auth, name).await,
+    }
 }
 
 async fn list(store: &Store) -> Result<()> {
@@ -59,7 +75,7 @@ async fn list(store: &Store) -> Result<()> {
     Ok(())
 }
 
-async fn password(data: &Data, store: &Store, name: &str) -> Result<()> {
+async fn password(store: &Store, auth: &Auth, name: &str) -> Result<()> {
     let Some(user) = store.user_by_name(name).await? else {
         bail!("no account is called {name:?}")
     };
@@ -68,8 +84,6 @@ async fn password(data: &Data, store: &Store, name: &str) -> Result<()> {
     io::stdin().lock().read_line(&mut line)?;
     let password = line.trim_end_matches(['\r', '\n']).to_owned();
 
-    let key = HandleKey::open_or_create(&data.keys().join("handle.key"))?;
-    let auth = Auth::new(store.clone(), Arc::new(SystemClock), AuthConfig::new(key));
     let password_hash = Some(auth.hash_password(password.into()).await?);
     let change = UserChange { password_hash, disabled: Some(false), ..UserChange::default() };
     store.update_user(user.id, change, SystemClock.now()).await?;

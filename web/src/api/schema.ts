@@ -21,6 +21,75 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/cloud": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What the cloud has, beside what we know of it. A cloud in trouble is told, not hidden. */
+        get: operations["cloud"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/cloud/images/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Takes over what the cloud says of an image. */
+        post: operations["take_image"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/cloud/sizes/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Makes the cloud's flavor of a size what the size says. */
+        post: operations["mend_size"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/cloud/unclaimed/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Makes a desktop of a server that nobody claims. */
+        post: operations["adopt"];
+        /** Deletes a server that nobody claims. */
+        delete: operations["remove_unclaimed"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/desktops": {
         parameters: {
             query?: never;
@@ -56,6 +125,40 @@ export interface paths {
         head?: never;
         /** Gives it another name or, while it waits, another size. */
         patch: operations["change_desktop"];
+        trace?: never;
+    };
+    "/api/v1/desktops/{id}/console": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Opens the screen of a desktop's server, for rescue. */
+        post: operations["open_console"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/desktops/{id}/console-log": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The last lines that the server of a desktop wrote to its console. */
+        get: operations["console_log"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/api/v1/desktops/{id}/extend": {
@@ -207,6 +310,23 @@ export interface paths {
         get?: never;
         /** Changes how an image is called and whether it is offered. */
         put: operations["put_image"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/login-ways": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How people may log in. */
+        get: operations["login_ways"];
+        put?: never;
         post?: never;
         delete?: never;
         options?: never;
@@ -388,6 +508,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/oidc": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Begins a login by the identity provider: the page goes to the address in the answer. */
+        post: operations["leave"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/placement": {
         parameters: {
             query?: never;
@@ -522,8 +659,28 @@ export interface paths {
         put?: never;
         /** Logs in with name and password. */
         post: operations["log_in"];
-        /** Logs out: ends this session, and within seconds all streams that it began. */
+        /**
+         * Logs out: ends this session, and within seconds all streams that it began. Where the session stands
+         *     on one of the identity provider, the answer says on which page that ends, too.
+         */
         delete: operations["log_out"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/session/keystone": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Logs in with a token of OpenStack's Keystone, where that is allowed. */
+        post: operations["keystone"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -821,6 +978,73 @@ export interface components {
             password?: string | null;
             role?: components["schemas"]["Role"] | null;
         };
+        /** @description A host of servers, as the cloud counts it. */
+        CloudHost: {
+            aggregates: string[];
+            /** @description Why it does not, in its administrator's words. */
+            disabled_reason: string;
+            hypervisor: string;
+            /** @description It takes new servers. */
+            is_enabled: boolean;
+            /** @description Its service answers. */
+            is_up: boolean;
+            name: components["schemas"]["NodeName"];
+            resources: components["schemas"]["Resource"][];
+            /** Format: int32 */
+            servers: number;
+            /** @description What Placement calls traits. */
+            traits: string[];
+        };
+        /** @description How much of a quota is used. */
+        CloudLimit: {
+            /**
+             * Format: int64
+             * @description Absent: as many as there are.
+             */
+            max?: number | null;
+            /** Format: int64 */
+            used: number;
+            /** @description `instances`, `cores`, `ram`. */
+            what: string;
+        };
+        /** @description One API of the cloud. */
+        CloudService: {
+            /** @description `compute`, `placement`, … */
+            name: string;
+            /** @description Microversion in use; empty: the service has none. */
+            version: string;
+        };
+        CloudView: {
+            /** @description Servers the cloud makes at once, at most; absent: any number. */
+            builds_max?: number | null;
+            images: components["schemas"]["ImageView"][];
+            inventory?: components["schemas"]["Inventory"] | null;
+            trouble?: components["schemas"]["TroubleView"] | null;
+            /** @description Servers of this deployment that no desktop claims; nothing is done to them unasked. */
+            unclaimed: components["schemas"]["UnclaimedView"][];
+            /** @description How many there are, where not all are shown. */
+            unclaimed_total: number;
+        };
+        /**
+         * @description A state of its server that the cloud has and we have not, or what keeps the cloud from doing what
+         *     it is asked.
+         */
+        CloudWord: {
+            /** @description For operators: with the cloud's request. */
+            detail?: string | null;
+            /** @description `paused`, `rescued`, `locked`, …; its server is left as it is meanwhile. */
+            state?: string | null;
+            /** @description `cloud_quota`, `cloud_credentials`, `cloud_unavailable` or `cloud_refused`. */
+            trouble?: string | null;
+        };
+        Console: {
+            /** @description Lets in whoever has it, for some minutes; absent: the cloud has no consoles. */
+            url?: string | null;
+        };
+        ConsoleLog: {
+            /** @description The end of it; absent: the cloud keeps none. */
+            text?: string | null;
+        };
         /** @description In percent of all cards. */
         CurvePoint: {
             /** Format: double */
@@ -843,6 +1067,7 @@ export interface components {
         DesktopView: {
             /** @description A card it had is gone from its node: it may have to be restarted. */
             card_gone: boolean;
+            cloud?: components["schemas"]["CloudWord"] | null;
             /** Format: date-time */
             created: string;
             /**
@@ -874,6 +1099,14 @@ export interface components {
             size: components["schemas"]["Size"];
             station?: components["schemas"]["StationName"] | null;
             waiting?: components["schemas"]["WaitingView"] | null;
+        };
+        /** @description One thing that is otherwise in the cloud than it should be. */
+        Drift: {
+            /** @description Empty: it is not there. */
+            found: string;
+            wanted: string;
+            /** @description `vcpus`, `ram`, `disk`, or a key of the extra specs. */
+            what: string;
         };
         /** @description A secret that lets monitors in; shown this once. */
         EnrolmentView: {
@@ -911,11 +1144,18 @@ export interface components {
          * @description Why a desktop failed, as a stable word that the pages translate.
          * @enum {string}
          */
-        FailureCode: "build_failed" | "agent_silent" | "disk_full" | "not_offered";
+        FailureCode: "build_failed" | "agent_silent" | "disk_full" | "not_offered" | "image_gone" | "size_changed";
         FailureView: {
             code: components["schemas"]["FailureCode"];
             /** @description For operators. */
             detail?: string | null;
+        };
+        /** @description What the cloud has for one of our sizes. */
+        Flavor: {
+            drift: components["schemas"]["Drift"][];
+            /** @description Its name there; empty: there is none. */
+            name: string;
+            size: components["schemas"]["SizeId"];
         };
         /** @description What is free now, over all nodes that take desktops. */
         Free: {
@@ -987,7 +1227,7 @@ export interface components {
          * @description For whom room is held.
          * @enum {string}
          */
-        HeldFor: "reservation" | "earlier";
+        HeldFor: "reservation" | "earlier" | "pace";
         /** @description An operating-system image. */
         Image: {
             description: string;
@@ -1012,11 +1252,56 @@ export interface components {
             id: components["schemas"]["ImageId"];
             name: string;
         };
+        ImageView: {
+            /** @description Wanted: as the cloud says; found: as it is here. */
+            drift: components["schemas"]["Drift"][];
+            id: components["schemas"]["ImageId"];
+            is_in_cloud: boolean;
+            is_offered: boolean;
+            name: string;
+        };
+        /**
+         * @description A cloud, beside the servers in it. What the portal's account may not see is left out, and named
+         *     in `lacks`.
+         */
+        Inventory: {
+            /** @description One for each of our sizes. */
+            flavors: components["schemas"]["Flavor"][];
+            hosts: components["schemas"]["CloudHost"][];
+            /** @description `openstack`. */
+            kind: string;
+            lacks: components["schemas"]["Lack"][];
+            limits: components["schemas"]["CloudLimit"][];
+            /** @description In whose name we are there. */
+            project: string;
+            services: components["schemas"]["CloudService"][];
+        };
+        KeystoneLogIn: {
+            /** @description As in the header `X-Auth-Token`. */
+            token: string;
+        };
+        /** @description Something the portal's account may not see or do there. */
+        Lack: {
+            /** @description `hypervisors`, `services`, `placement`, `aggregates`, `flavors`, `metadefs`, `traits`. */
+            what: string;
+            /** @description In the cloud's words, with its request. */
+            why: string;
+        };
         /** @enum {string} */
         Language: "en" | "zh" | "";
+        /** @enum {string} */
+        LocalWay: "everybody" | "administrators";
         LogIn: {
             name: string;
             password: string;
+        };
+        /** @description How people may log in here. */
+        LoginWaysView: {
+            /** @description Whether `POST /session/keystone` takes tokens. */
+            keystone: boolean;
+            /** @description Who may log in by a password of this installation: `everybody` or `administrators`. */
+            local: components["schemas"]["LocalWay"];
+            provider?: components["schemas"]["ProviderButton"] | null;
         };
         Maintenance: {
             maintenance: boolean;
@@ -1038,6 +1323,8 @@ export interface components {
             /** @description `en`, `zh`, or empty: what the browser asks for. */
             language: string;
             name: string;
+            /** @description Logs in by an identity provider, and has no password of this installation. */
+            provided: boolean;
             role: components["schemas"]["Role"];
             /** @description `system`, `light` or `dark`. */
             theme: string;
@@ -1063,6 +1350,13 @@ export interface components {
             code: components["schemas"]["Misfit"];
             /** @description On how many nodes this is the reason. */
             nodes: number;
+        };
+        /** @description To whom an unclaimed server shall belong, and as what. */
+        NewAdoption: {
+            image: components["schemas"]["ImageId"];
+            name: string;
+            owner: components["schemas"]["UserId"];
+            size: components["schemas"]["SizeId"];
         };
         NewDesktop: {
             /** @description What it needs of cards beyond its size. */
@@ -1330,6 +1624,15 @@ export interface components {
             detail: string;
             in_force: boolean;
         };
+        /** @description What stands on the button, in both languages of the pages. */
+        ProviderButton: {
+            en: string;
+            zh: string;
+        };
+        /** @description Where the browser goes next. */
+        ProviderPage: {
+            url: string;
+        };
         QuarantineView: {
             /** @description `name`, `machine`, `twin`, `absurd`, `clock` or `unreadable`. */
             code: string;
@@ -1469,6 +1772,24 @@ export interface components {
             in_time: number;
             reservation: components["schemas"]["Reservation"];
         };
+        /** @description How much of one kind of resource a host has, and how much of that is taken. */
+        Resource: {
+            /** @description `VCPU`, `MEMORY_MB`, `CUSTOM_…`; of a part of the host (a card) with that part's name. */
+            class: string;
+            /** @description Which part of the host; empty: the host itself. */
+            part: string;
+            /**
+             * Format: int64
+             * @description How many times the total may be given away, in hundredths.
+             */
+            ratio_percent: number;
+            /** Format: int64 */
+            reserved: number;
+            /** Format: int64 */
+            total: number;
+            /** Format: int64 */
+            used: number;
+        };
         /**
          * @description What a person may do. Each role may do all that the one before it may.
          * @enum {string}
@@ -1574,6 +1895,30 @@ export interface components {
          * @enum {string}
          */
         TraceName: "history" | "heps" | "openb";
+        /** @description The cloud did not answer as it should. */
+        TroubleView: {
+            /** @description Stable word: `cloud_unavailable`, `cloud_credentials`, … */
+            code: string;
+            /** @description What, who can mend it, and the request by which the cloud's logs tell more. */
+            detail: string;
+        };
+        UnclaimedView: {
+            desktop: components["schemas"]["DesktopId"];
+            /** Format: int32 */
+            generation: number;
+            image?: components["schemas"]["ImageId"] | null;
+            /** @description What the cloud calls it, if it calls it anything. */
+            name: string;
+            node: components["schemas"]["NodeName"];
+            /** @description A state that the cloud has and we have not. */
+            note?: string | null;
+            owner?: components["schemas"]["UserId"] | null;
+            /** @description The cloud's own name for it. */
+            server: string;
+            size?: components["schemas"]["SizeId"] | null;
+            /** @description `building`, `active`, `off`, `error` or `deleting`. */
+            state: string;
+        };
         /**
          * Format: uuid
          * @description One person's account.
@@ -1587,6 +1932,11 @@ export interface components {
             created: string;
             disabled: boolean;
             id: components["schemas"]["UserId"];
+            /**
+             * @description Who vouches for this person, and says at each login what role they have; null: nobody, the
+             *     account has a password of its own.
+             */
+            issuer?: string | null;
             name: string;
             role: components["schemas"]["Role"];
         };
@@ -1692,6 +2042,150 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["AuditList"];
                 };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    cloud: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CloudView"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    take_image: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["ImageId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    mend_size: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["SizeId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    adopt: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["DesktopId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewAdoption"];
+            };
+        };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    remove_unclaimed: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["DesktopId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description What went wrong */
             default: {
@@ -1848,6 +2342,66 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["DesktopView"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    open_console: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["DesktopId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Console"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    console_log: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["DesktopId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ConsoleLog"];
                 };
             };
             /** @description What went wrong */
@@ -2125,6 +2679,34 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Image"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    login_ways: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LoginWaysView"];
                 };
             };
             /** @description What went wrong */
@@ -2449,6 +3031,34 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["OfferCheck"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    leave: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProviderPage"];
                 };
             };
             /** @description What went wrong */
@@ -2841,11 +3451,51 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProviderPage"];
+                };
+            };
             204: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    keystone: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["KeystoneLogIn"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionView"];
+                };
             };
             /** @description What went wrong */
             default: {

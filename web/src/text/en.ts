@@ -54,6 +54,7 @@ export const en = {
     stations: 'Stations',
     reservations: 'Reservations',
     placement: 'Placement',
+    cloud: 'Cloud',
     care: 'Administration',
     recordings: 'Recordings',
     account: 'Account',
@@ -69,6 +70,16 @@ export const en = {
       wrong_login: 'User name or password is wrong.',
       wrong_password: 'The present password is wrong.',
       account_disabled: 'This account is disabled. Ask an administrator.',
+      not_local: 'Here only administrators log in by password. Use your facility account.',
+      no_provider: 'Logging in by a facility account is not set up here.',
+      login_expired: 'That took too long, or was begun in another tab. Log in again.',
+      login_denied: 'The log-in service did not log you in. Try again, or ask its staff.',
+      provider_unavailable:
+        'The log-in service of the facility does not answer as it should. Try again in a moment; if it lasts, tell the operators.',
+      proof_refused:
+        'What the log-in service said of you was refused. Try again; if it lasts, tell the operators.',
+      no_access:
+        'You are logged in at your facility, but in no group that may use these desktops. Ask the staff of your beamline or the computing desk.',
       too_many: 'Too many attempts. Wait a little and try again.',
       forbidden: 'You may not do that. Ask an operator if you need it.',
       cross_origin:
@@ -96,6 +107,16 @@ export const en = {
       disk_full: 'The portal’s disk is full. Tell the operators.',
       unavailable: 'The portal is busy. Try again in a moment.',
       cloud_unavailable: 'The cloud does not answer at the moment. Try again in a moment.',
+      cloud_refused: 'The cloud refused this. An administrator sees on the page Cloud why.',
+      cloud_quota: 'The cloud’s quota is used up. An administrator of the cloud can raise it.',
+      cloud_credentials:
+        'The cloud does not accept Beamdesk’s credentials. An administrator of Beamdesk can renew them.',
+      no_capacity: 'No host of the cloud has room for this now.',
+      image_gone:
+        'The cloud does not have this image any more. An administrator can offer another.',
+      flavor_changed:
+        'The cloud’s flavor of this size is not as it should be. An administrator can mend it on the page Cloud.',
+      node_disabled: 'The host takes no new servers. An administrator of the cloud can enable it.',
       internal: 'Something went wrong in the portal. Tell the operators, with the reference below.',
       body_too_large: 'That is too large to be sent.',
       invalid_gpu: 'These demands on graphics cards are not possible.',
@@ -134,6 +155,8 @@ export const en = {
     help: 'No account, or the password is lost? Ask the staff of your beamline or the computing desk.',
     showPassword: 'Show password',
     loggedOut: 'You are logged out.',
+    local: 'Log in with an account of this installation',
+    localForAdministrators: 'For administrators: log in by password',
   },
 
   setup: {
@@ -212,6 +235,8 @@ export const en = {
       never: 'No host here could ever take it, even an empty one.',
       neverTodo: 'Choose another size, or ask the operators.',
       heldEarlier: 'There would be room, but it is held for who has waited longer.',
+      heldPace:
+        'There is room. The cloud makes only so many desktops at once, and yours is next in turn.',
       heldReservation: 'There would be room, but it is reserved for a station’s beam time.',
       shorter: (time: string) => `It could start now if it ended by ${time}.`,
       why: (n: number) =>
@@ -266,6 +291,31 @@ export const en = {
       cut: (time: string) => `Only until ${time}: then its room is reserved for somebody else.`,
     },
     cardGone: 'A graphics card that it had is gone. Restart it to get another one.',
+    cloud: {
+      states: {
+        rescued: 'The cloud’s administrators have put its server into rescue mode.',
+        paused: 'The cloud’s administrators have paused its server.',
+        suspended: 'The cloud’s administrators have suspended its server.',
+        resizing: 'Its server is being given another size in the cloud.',
+        migrating: 'Its server is being moved to another host.',
+        shelved: 'The cloud’s administrators have put its server away.',
+        soft_deleted:
+          'The cloud’s administrators have deleted its server, and can still bring it back.',
+        locked:
+          'The cloud’s administrators have locked its server: it works, but cannot be stopped or changed.',
+        unknown: 'Its server is in a state that only the cloud knows.',
+      },
+      leftAlone: 'Beamdesk leaves it as it is until they are done.',
+      troubles: {
+        cloud_quota:
+          'The cloud’s quota is used up. An administrator of the cloud can raise it; your desktop then starts by itself.',
+        cloud_credentials:
+          'The cloud does not accept Beamdesk’s credentials. An administrator of Beamdesk can renew them; your desktop then goes on by itself.',
+        cloud_unavailable: 'The cloud does not answer at the moment. Beamdesk keeps trying.',
+        cloud_refused:
+          'The cloud refused what was asked. Beamdesk tries again; tell the operators if it stays so.',
+      },
+    },
     failures: {
       build_failed: {
         what: 'It could not be made, after several tries.',
@@ -282,6 +332,14 @@ export const en = {
       not_offered: {
         what: 'Its image or size is no longer offered.',
         todo: 'Delete it and make a new desktop. Your home folder is kept.',
+      },
+      image_gone: {
+        what: 'The cloud does not have its image any more.',
+        todo: 'Delete it and make a new desktop with another image, or tell the operators. Your home folder is kept.',
+      },
+      size_changed: {
+        what: 'The cloud makes its size otherwise than it should be.',
+        todo: 'Tell the operators: an administrator can mend it on the page Cloud. Then try again.',
       },
     },
     failureDetail: 'Detail for operators',
@@ -404,6 +462,7 @@ export const en = {
     repeat: 'New password, again',
     changed: 'The password is changed. You are logged out everywhere else.',
     submit: 'Change password',
+    provided: 'You log in by your facility account, so its password is changed there.',
   },
 
   roles: { user: 'user', operator: 'operator', administrator: 'administrator' },
@@ -430,6 +489,9 @@ export const en = {
     setPassword: 'Set password',
     setPasswordTitle: (name: string) => `New password for ${name}`,
     made: (name: string) => `${name} can log in now.`,
+    provided: 'facility account',
+    providedHint: (issuer: string) =>
+      `${issuer} vouches for this person. The role follows from groups there, at each log-in.`,
     yourself: 'you',
     actions: 'Actions',
     initialPassword: 'First password',
@@ -473,6 +535,82 @@ export const en = {
     editTitle: (name: string) => `Size ${name}`,
     removeTitle: (name: string) => `Remove size ${name}?`,
     removeText: 'It is not offered any more. This works only while no desktop uses it.',
+  },
+
+  cloud: {
+    title: 'Cloud',
+    lead: 'What the cloud has, what in it belongs to nobody, and what is otherwise there than here.',
+    refresh: 'Look again',
+    none: 'Desktops run on this machine: there is no cloud elsewhere.',
+    trouble: 'The cloud does not tell what it has.',
+    project: (kind: string, project: string) => `${kind}, project ${project}`,
+    paced: (count: number) => `makes at most ${count} servers at once`,
+    services: 'Interfaces',
+    limits: 'Quotas',
+    limitNames: { instances: 'Servers', cores: 'Processors', ram: 'Memory (MiB)' },
+    used: (used: number, max: number | undefined) =>
+      max === undefined ? `${used} of any number` : `${used} of ${max}`,
+    lacks: 'Beamdesk’s account may not see or do this there',
+    unclaimed: 'Servers that nobody claims',
+    unclaimedLead:
+      'They carry this installation’s tag, but this database never heard of their desktops: it was restored from a backup, or another one made them. Nothing is done to them unasked.',
+    unclaimedNone: 'There are none.',
+    unclaimedMore: (shown: number, total: number) => `${shown} of ${total} are shown.`,
+    desktop: 'Desktop',
+    server: 'Server',
+    host: 'Host',
+    state: 'State',
+    states: {
+      building: 'being made',
+      active: 'runs',
+      off: 'off',
+      error: 'broken',
+      deleting: 'being deleted',
+    },
+    adopt: 'Adopt',
+    adoptTitle: 'Make a desktop of this server',
+    adoptLead: 'It goes on as it is, and belongs to this person from now on.',
+    owner: 'Owner',
+    image: 'Image',
+    size: 'Size',
+    name: 'Name',
+    remove: 'Delete',
+    removeTitle: (name: string) => `Delete the server ${name}?`,
+    removeText: 'The server and its disk are gone for good. Home folders elsewhere stay.',
+    flavors: 'Flavors of our sizes',
+    flavorsLead: 'What the cloud has for each size, and what of it is not as the size says.',
+    flavor: 'Flavor',
+    missing: 'missing',
+    asItShould: 'as it should be',
+    drift: (what: string, found: string, wanted: string) =>
+      `${what}: ${found === '' ? 'nothing' : found}, should be ${wanted === '' ? 'nothing' : wanted}`,
+    mend: 'Mend',
+    make: 'Make',
+    images: 'Images',
+    imagesLead: 'What is offered here, beside what the cloud has.',
+    offered: 'Offered',
+    inCloud: 'In the cloud',
+    gone: 'gone',
+    take: 'Take over',
+    hosts: 'Hosts of the cloud',
+    hostsNone: 'The cloud shows no hosts. Those on the page Hosts come from their monitors.',
+    servers: 'Servers',
+    resources: 'Resources',
+    traits: 'Traits',
+    aggregates: 'Aggregates',
+    up: 'up',
+    down: 'does not answer',
+    disabled: 'takes no new servers',
+    resource: (name: string, used: number, total: number, reserved: number) =>
+      `${name}: ${used} of ${total}${reserved > 0 ? `, ${reserved} reserved` : ''}`,
+    more: (name: string) => `All of ${name}`,
+    console: 'Console',
+    consoleTitle: (name: string) => `Console of ${name}`,
+    consoleLead:
+      'The last lines that its server wrote. The screen opens for you alone, and this is noted.',
+    consoleEmpty: 'It has written nothing, or the cloud keeps no console.',
+    consoleOpen: 'Open the screen',
+    consoleNone: 'The cloud has no screen for it.',
   },
 
   hosts: {

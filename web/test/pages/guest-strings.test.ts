@@ -91,7 +91,14 @@ const THEN = '2026-03-01T08:00:00Z';
 const MARK = /~(\d+)~/g;
 const marks = hostile.map((_, index) => `~${index}~`);
 
-const me: Me = { id: 'm', name: 'ada', role: 'administrator', language: 'en', theme: 'system' };
+const me: Me = {
+  id: 'm',
+  name: 'ada',
+  role: 'administrator',
+  language: 'en',
+  theme: 'system',
+  provided: false,
+};
 
 /** Shows a page, does what there is to do with it, and says what it was made of. */
 async function shown<P extends Record<string, unknown>>(

@@ -46,7 +46,14 @@ vi.mock('../../src/api/client', async (original) => {
 
 const NOW = '2026-03-04T10:00:00Z';
 const later = (minutes: number) => new Date(Date.parse(NOW) + minutes * 60_000).toISOString();
-const me: Me = { id: 'm', name: 'ada', role: 'administrator', language: 'en', theme: 'system' };
+const me: Me = {
+  id: 'm',
+  name: 'ada',
+  role: 'administrator',
+  language: 'en',
+  theme: 'system',
+  provided: false,
+};
 
 const size: Size = {
   id: 'one-card',

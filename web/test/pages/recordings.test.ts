@@ -33,7 +33,14 @@ vi.mock('../../src/api/client', async (original) => {
   };
 });
 
-const me = (role: Role): Me => ({ id: 'm', name: 'ada', role, language: 'en', theme: 'system' });
+const me = (role: Role): Me => ({
+  id: 'm',
+  name: 'ada',
+  role,
+  language: 'en',
+  theme: 'system',
+  provided: false,
+});
 
 const recording = (changes: Partial<Recording> = {}): Recording => ({
   id: 'r1',

@@ -212,7 +212,8 @@ impl Agent {
             .unwrap();
         let text = serde_json::to_vec(&config(&authority, 1024, 768)).unwrap();
         child.stdin.take().unwrap().write_all(&text).unwrap();
-        let gateway = authority.sign("one.gateway", &[ExtendedKeyUsagePurpose::ClientAuth]);
+        let gateway =
+            authority.sign("one.gateway.beamdesk.internal", &[ExtendedKeyUsagePurpose::ClientAuth]);
         Self {
             child,
             address,

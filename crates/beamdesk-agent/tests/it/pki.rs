@@ -15,7 +15,12 @@ pub(crate) const AGENT_NAME: &str = "g1.desktop.agent.beamdesk.internal";
 
 /// What an agent of this authority is started with.
 pub(crate) fn config(authority: &Authority, width: u16, height: u16) -> AgentConfig {
-    let identity = authority.sign(AGENT_NAME, &[ExtendedKeyUsagePurpose::ServerAuth]);
+    config_of(authority, AGENT_NAME, width, height)
+}
+
+/// The same for an agent of this name.
+pub(crate) fn config_of(authority: &Authority, name: &str, width: u16, height: u16) -> AgentConfig {
+    let identity = authority.sign(name, &[ExtendedKeyUsagePurpose::ServerAuth]);
     AgentConfig {
         desktop: DesktopId::fresh(),
         generation: 1,
@@ -52,6 +57,10 @@ impl Authority {
         let certificate = params.self_signed(&key).unwrap();
         let (der, pem) = (certificate.der().clone(), certificate.pem());
         Self { issuer: Issuer::new(params, key), der, pem }
+    }
+
+    pub(crate) fn pem(&self) -> &str {
+        &self.pem
     }
 
     pub(crate) fn sign(&self, name: &str, uses: &[ExtendedKeyUsagePurpose]) -> Identity {

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use beamdesk_agent::{server::Server, tls};
-use beamdesk_types::{ALPN_STATUS, ALPN_STREAM, AgentStatus, SessionState};
+use beamdesk_proto::control::ViewerMessage;
+use beamdesk_types::{ALPN_STATUS, ALPN_STREAM, AgentConfig, AgentStatus, SessionState};
 use rcgen::ExtendedKeyUsagePurpose;
-use rustls::{ClientConfig, pki_types::ServerName};
+use rustls::{ClientConfig, ServerConfig, pki_types::ServerName};
 use tokio::{
     io::AsyncReadExt as _,
     net::{TcpListener, TcpStream},
@@ -15,7 +16,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    pki::{AGENT_NAME, Authority, client, config},
+    pki::{AGENT_NAME, Authority, client, config, config_of},
     rig::Rig,
     viewer::Viewer,
 };
@@ -30,6 +31,8 @@ async fn mitm_matrix() {
 
     let good = ours.sign("one.gateway.beamdesk.internal", &gateway);
     let expired = ours.sign_expired("one.gateway.beamdesk.internal", &gateway);
+    let monitor = ours.sign("node-1.node.beamdesk.internal", &gateway);
+    let posing = ours.sign("portal.beamdesk.internal.node.beamdesk.internal", &gateway);
     let desktop = ours.sign("g1.other.agent.beamdesk.internal", &server);
     let foreign = other.sign("one.gateway.beamdesk.internal", &gateway);
     let cases = [
@@ -37,6 +40,8 @@ async fn mitm_matrix() {
         ("no certificate", None, false),
         ("a gateway of another authority", Some(&foreign), false),
         ("another desktop's agent", Some(&desktop), false),
+        ("a node's monitor", Some(&monitor), false),
+        ("a monitor with a portal's name in its own", Some(&posing), false),
         ("a gateway whose certificate is over", Some(&expired), false),
     ];
     for (who, identity, may) in cases {
@@ -57,10 +62,56 @@ async fn mitm_matrix() {
     site.end().await;
 }
 
+/// Each time the portal gives a new certificate: who is there stays, who comes sees the new one.
+#[tokio::test]
+async fn rotation_live() {
+    const NEXT: &str = "g2.desktop.agent.beamdesk.internal";
+    let site = Site::start().await;
+    let ours = &site.authority;
+    let client_auth = [ExtendedKeyUsagePurpose::ClientAuth];
+    let gateway = ours.sign("one.gateway.beamdesk.internal", &client_auth);
+    let stream = site.connect(client(ours, Some(&gateway), ALPN_STREAM), AGENT_NAME).await.unwrap();
+    let mut viewer = Viewer::greet(stream, 400, 300).await;
+    viewer.until_exact().await;
+    for turn in 0..50_u16 {
+        let renewed = config_of(ours, NEXT, 320, 200);
+        site.renew(&renewed);
+        let dial = |name| site.dial(client(ours, Some(&gateway), ALPN_STATUS), name);
+        assert!(dial(NEXT).await, "turn {turn}");
+        assert!(!dial(AGENT_NAME).await, "the old certificate is shown no more");
+        if turn % 10 == 0 {
+            let width = 401 + turn;
+            viewer.say(&ViewerMessage::Resize { width: width.into(), height: 300 }).await;
+            while viewer.decoder.size().width() != width {
+                viewer.next().await;
+            }
+            viewer.until_exact().await;
+        }
+    }
+    // An authority gives way to another: for a while both are believed.
+    let other = Authority::new();
+    let newer = other.sign("two.gateway.beamdesk.internal", &client_auth);
+    let by_newer = || client(ours, Some(&newer), ALPN_STATUS);
+    assert!(!site.dial(by_newer(), NEXT).await);
+    let mut both = config_of(ours, NEXT, 320, 200);
+    both.authority = format!("{}{}", ours.pem(), other.pem());
+    site.renew(&both);
+    assert!(site.dial(by_newer(), NEXT).await);
+    assert!(site.dial(client(ours, Some(&gateway), ALPN_STATUS), NEXT).await);
+    viewer.say(&ViewerMessage::Resize { width: 500, height: 300 }).await;
+    while viewer.decoder.size().width() != 500 {
+        viewer.next().await;
+    }
+    viewer.until_exact().await;
+    drop(viewer);
+    site.end().await;
+}
+
 #[tokio::test]
 async fn a_status_says_what_the_agent_is_doing() {
     let site = Site::start().await;
-    let identity = site.authority.sign("portal", &[ExtendedKeyUsagePurpose::ClientAuth]);
+    let identity =
+        site.authority.sign("portal.beamdesk.internal", &[ExtendedKeyUsagePurpose::ClientAuth]);
     let ask = || client(&site.authority, Some(&identity), ALPN_STATUS);
     assert_eq!(
         site.status(ask()).await,
@@ -84,6 +135,7 @@ struct Site {
     authority: Authority,
     address: std::net::SocketAddr,
     up: watch::Sender<bool>,
+    tls: watch::Sender<Arc<ServerConfig>>,
     stop: CancellationToken,
     rig: Rig,
     tasks: TaskTracker,
@@ -95,13 +147,17 @@ impl Site {
         let config = config(&authority, 320, 200);
         let rig = Rig::start(320, 200);
         let (up, is_up) = watch::channel(false);
-        let tls = tls::server_config(&config).unwrap();
+        let (renewed, tls) = watch::channel(tls::server_config(&config).unwrap());
         let server = Server { tls, engine: rig.engine.clone(), up: is_up };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         tasks.spawn(server.run(listener, stop.clone()));
-        Self { authority, address, up, stop, rig, tasks }
+        Self { authority, address, up, tls: renewed, stop, rig, tasks }
+    }
+
+    fn renew(&self, config: &AgentConfig) {
+        self.tls.send_replace(tls::server_config(config).unwrap());
     }
 
     async fn connect(
@@ -126,7 +182,7 @@ impl Site {
                 stream: beamdesk_types::StreamId::fresh(),
                 user_name: "li".to_owned(),
             };
-            let hello = control::ViewerMessage::Hello {
+            let hello = ViewerMessage::Hello {
                 version: control::VERSION,
                 width: 320,
                 height: 200,

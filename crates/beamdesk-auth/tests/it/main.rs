@@ -6,12 +6,16 @@
     reason = "tests fail by panicking; one talks to its parent process"
 )]
 
+mod agents;
+mod idp;
+mod keystone;
 mod leases;
 mod login;
 mod monitors;
 mod pki;
 mod resume;
 mod sec_agent;
+mod sec_oidc;
 mod sec_session;
 mod sec_store;
 mod sec_ticket;

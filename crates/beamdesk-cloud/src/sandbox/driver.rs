@@ -59,7 +59,7 @@ impl Sandbox {
         let folder = self.folder(spec.desktop);
         let order = folder.order().map_err(failed)?;
         let Some(order) = order.filter(|order| order.wanted != Wanted::Gone) else {
-            return Err(CloudError::Refused(format!("there is no server {}", spec.desktop)));
+            return Err(CloudError::refused(format!("there is no server {}", spec.desktop)));
         };
         if order.wanted == Wanted::On && folder.supervisor().map_err(failed)?.is_some() {
             return Ok(());
@@ -71,7 +71,7 @@ impl Sandbox {
         let folder = self.folder(desktop);
         let order = folder.order().map_err(failed)?;
         let Some(order) = order.filter(|order| order.wanted != Wanted::Gone) else {
-            return Err(CloudError::Refused(format!("there is no server {desktop}")));
+            return Err(CloudError::refused(format!("there is no server {desktop}")));
         };
         set_wanted(&folder, order, Wanted::Off).map_err(failed)?;
         fail_point("off-ordered");
@@ -125,7 +125,7 @@ impl Sandbox {
         }
         let with = |generation, state, address, cards| {
             let (id, node) = (server_id(desktop), self.machine.name.clone());
-            Ok(Some(Server { id, desktop, generation, state, address, node, cards }))
+            Ok(Some(Server { id, desktop, generation, state, note: None, address, node, cards }))
         };
         let known = |generation, state, address| with(generation, state, address, Vec::new());
         let order = match folder.order() {
@@ -217,7 +217,8 @@ fn unknown_order() -> Order {
 }
 
 pub(super) fn busy(text: &'static str) -> CloudError {
-    CloudError::Unavailable { retry_after: Some(RETRY_AFTER), source: text.into() }
+    let (retry_after, source) = (Some(RETRY_AFTER), text.into());
+    CloudError::Unavailable { retry_after, source, request: None }
 }
 
 /// The supervisor gives its session 5 s, then some to clear.

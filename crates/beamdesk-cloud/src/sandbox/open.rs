@@ -248,7 +248,7 @@ fn program(name: &Path) -> Option<PathBuf> {
 }
 
 fn refused(text: &str) -> CloudError {
-    CloudError::Refused(text.to_owned())
+    CloudError::refused(text)
 }
 
 const TRIAL: &str = "trial";

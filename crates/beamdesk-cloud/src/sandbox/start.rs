@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use beamdesk_types::{DesktopId, Node};
+use beamdesk_types::{AgentConfig, AgentStart, DesktopId, Node};
 use rustix::process::Signal;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
@@ -37,16 +37,16 @@ use crate::{CloudError, ServerSpec};
 impl Sandbox {
     pub(super) fn check(&self, spec: &ServerSpec) -> Result<(), CloudError> {
         if spec.image.id != image_id() {
-            return Err(CloudError::Refused(format!("there is no image {}", spec.image.id)));
+            return Err(CloudError::refused(format!("there is no image {}", spec.image.id)));
         }
         if spec.node != self.machine.name {
-            return Err(CloudError::Refused(format!("there is no host {}", spec.node)));
+            return Err(CloudError::refused(format!("there is no host {}", spec.node)));
         }
-        if spec.agent.desktop != spec.desktop {
-            return Err(CloudError::Refused("the agent is another desktop's".to_owned()));
+        if handed(spec)?.desktop != spec.desktop {
+            return Err(CloudError::refused("the agent is another desktop's"));
         }
         if spec.size.vcpus == 0 || spec.size.memory_mib < MEMORY_MIB_MIN {
-            return Err(CloudError::Refused(format!(
+            return Err(CloudError::refused(format!(
                 "a desktop needs a CPU and {MEMORY_MIB_MIN} MiB of memory at least"
             )));
         }
@@ -66,7 +66,7 @@ impl Sandbox {
         let order = Order {
             nonce: fresh_nonce().map_err(failed)?,
             wanted: Wanted::On,
-            generation: spec.agent.generation,
+            generation: spec.agent.generation(),
             owner: spec.owner,
             vcpus: spec.size.vcpus,
             memory_mib: spec.size.memory_mib,
@@ -100,7 +100,7 @@ impl Sandbox {
             tmp_bytes: spec.size.memory_mib * MIB / 2,
             devices: Devices::of(Path::new("/"), &spec.cards).map_err(failed)?,
             cards: spec.cards.clone(),
-            agent: spec.agent.clone(),
+            agent: handed(spec)?.clone(),
         };
         match self.supervise(&host).await? {
             Answer::Started => {
@@ -110,9 +110,7 @@ impl Sandbox {
             Answer::Superseded => Err(busy("another order came between")),
             Answer::Busy => Err(busy("the desktop's last server has not ended yet")),
             Answer::DiskFull => Err(CloudError::DiskFull),
-            Answer::Failed(text) => {
-                Err(CloudError::Unavailable { retry_after: None, source: text.into() })
-            }
+            Answer::Failed(text) => Err(CloudError::unavailable(text)),
         }
     }
 
@@ -126,7 +124,7 @@ impl Sandbox {
             && taken.memory_mib.saturating_add(size.memory_mib) <= self.machine.memory_mib
             && spec.cards.len() >= usize::try_from(size.gpu.count).unwrap_or(usize::MAX);
         if !fits {
-            return Err(CloudError::NoCapacity);
+            return Err(CloudError::no_capacity());
         }
         let booked = Booked { vcpus: size.vcpus, memory_mib: size.memory_mib };
         self.starting().insert(spec.desktop, booked);
@@ -223,6 +221,14 @@ struct Starting<'a> {
 impl Drop for Starting<'_> {
     fn drop(&mut self) {
         self.sandbox.starting().remove(&self.desktop);
+    }
+}
+
+/// The agent of a desktop on this machine has its identity from its first moment on.
+fn handed(spec: &ServerSpec) -> Result<&AgentConfig, CloudError> {
+    match &spec.agent {
+        AgentStart::Handed(config) => Ok(config),
+        AgentStart::Seeded(_) => Err(CloudError::refused("this cloud hands agents their identity")),
     }
 }
 

@@ -55,6 +55,18 @@ pub enum Fault {
     BuildError,
     BuildStuck,
     AgentSilent,
+    /// A create is refused for what a person has to mend.
+    Quota,
+    Credentials,
+    ImageGone,
+    FlavorChanged,
+    NodeDisabled,
+}
+
+impl Fault {
+    /// Those that strike only when they are ordered.
+    pub(super) const ASKED: [Self; 5] =
+        [Self::Quota, Self::Credentials, Self::ImageGone, Self::FlavorChanged, Self::NodeDisabled];
 }
 
 impl Faults {
@@ -69,6 +81,11 @@ impl Faults {
             Fault::BuildError => self.build_error,
             Fault::BuildStuck => self.build_stuck,
             Fault::AgentSilent => self.agent_silent,
+            Fault::Quota
+            | Fault::Credentials
+            | Fault::ImageGone
+            | Fault::FlavorChanged
+            | Fault::NodeDisabled => 0,
         }
     }
 }

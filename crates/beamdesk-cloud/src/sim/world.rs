@@ -5,14 +5,16 @@ use std::{
     time::Duration,
 };
 
-use beamdesk_types::{CardAddress, CardState, DesktopId, Node, NodeName, Partitioning, WHOLE_CARD};
+use beamdesk_types::{
+    CardAddress, CardState, DesktopId, MadeOf, Node, NodeName, Partitioning, WHOLE_CARD,
+};
 
 use super::{
     Pace,
     chance::Chance,
     faults::{Fault, Faults},
 };
-use crate::{CloudError, PowerState, Server, ServerId, ServerSpec};
+use crate::{CloudError, PowerState, Server, ServerId, ServerNote, ServerSpec};
 
 /// What a server takes of its host while it is not off.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +29,7 @@ struct Taken {
 #[derive(Debug, Clone)]
 struct Machine {
     server: Server,
+    made_of: MadeOf,
     /// `None` while it is off.
     taken: Option<Taken>,
     /// What comes next, and when; `None`: nothing by itself.
@@ -85,12 +88,17 @@ impl World {
 
     /// Whether `fault` strikes now: because a test ordered it, or by chance.
     pub(super) fn strikes(&mut self, fault: Fault) -> bool {
-        if let Some(at) = self.ordered.iter().position(|&ordered| ordered == fault) {
-            self.ordered.remove(at);
+        if self.takes_order(fault) {
             return true;
         }
         let rate = self.faults.rate(fault);
         self.chance.hits(rate)
+    }
+
+    /// Whether a test ordered it; never by chance.
+    pub(super) fn takes_order(&mut self, fault: Fault) -> bool {
+        let at = self.ordered.iter().position(|&ordered| ordered == fault);
+        at.map(|at| self.ordered.remove(at)).is_some()
     }
 
     pub(super) fn view(&self) -> View {
@@ -131,6 +139,17 @@ impl World {
         taken.filter(|taken| taken.cards.contains(card)).map(|taken| taken.share_milli).sum()
     }
 
+    pub(super) fn made_of(&self, id: &ServerId) -> Option<MadeOf> {
+        let mut machines = self.machines.values();
+        machines.find(|machine| machine.server.id == *id).map(|machine| machine.made_of.clone())
+    }
+
+    pub(super) fn set_note(&mut self, desktop: DesktopId, note: Option<ServerNote>) {
+        if let Some(machine) = self.machines.get_mut(&desktop) {
+            machine.server.note = note;
+        }
+    }
+
     pub(super) fn stale_view(&self) -> View {
         self.before_tick.clone()
     }
@@ -138,6 +157,7 @@ impl World {
     pub(super) fn agent_answers(&self, address: &str) -> bool {
         self.machines.values().any(|machine| {
             machine.server.state == PowerState::Active
+                && matches!(machine.server.note, None | Some(ServerNote::Locked))
                 && machine.server.address.as_deref() == Some(address)
                 && machine.answers_from.is_some_and(|from| from <= self.now)
         })
@@ -148,22 +168,30 @@ impl World {
             return Ok(machine.server.id.clone());
         }
         if !self.nodes.contains_key(&spec.node) {
-            return Err(CloudError::Refused(format!("there is no host {}", spec.node)));
+            return Err(CloudError::refused(format!("there is no host {}", spec.node)));
         }
-        let taken = self.take(&spec.node, spec).ok_or(CloudError::NoCapacity)?;
+        let taken = self.take(&spec.node, spec).ok_or_else(CloudError::no_capacity)?;
         self.made += 1;
         self.writes += 1;
         let id = ServerId(format!("sim-{}", self.made));
         let server = Server {
             id: id.clone(),
             desktop: spec.desktop,
-            generation: spec.agent.generation,
+            generation: spec.agent.generation(),
             state: PowerState::Building,
+            note: None,
             address: None,
             node: spec.node.clone(),
             cards: taken.cards.clone(),
         };
-        let machine = Machine { server, taken: Some(taken), next: None, answers_from: None };
+        let made_of = MadeOf {
+            owner: Some(spec.owner),
+            image: Some(spec.image.id.clone()),
+            size: Some(spec.size.id.clone()),
+            name: id.to_string(),
+        };
+        let machine =
+            Machine { server, made_of, taken: Some(taken), next: None, answers_from: None };
         self.machines.insert(spec.desktop, machine);
         self.begin_start(spec.desktop);
         Ok(id)
@@ -182,9 +210,9 @@ impl World {
             return Ok(true);
         }
         let (desktop, node) = (server.desktop, server.node.clone());
-        let taken = self.take(&node, spec).ok_or(CloudError::NoCapacity)?;
+        let taken = self.take(&node, spec).ok_or_else(CloudError::no_capacity)?;
         if let Some(machine) = self.machines.get_mut(&desktop) {
-            machine.server.generation = spec.agent.generation;
+            machine.server.generation = spec.agent.generation();
             machine.server.state = PowerState::Building;
             machine.server.cards.clone_from(&taken.cards);
             machine.taken = Some(taken);

@@ -14,16 +14,19 @@ use beamdesk_cloud::{
     sim::{Pace, Sim},
 };
 use beamdesk_types::{
-    AgentConfig, DesktopId, GpuRequest, Image, NodeName, Secret, SessionConfig, Size, UserId,
-    WHOLE_CARD,
+    AgentConfig, AgentStart, DesktopId, GpuRequest, Image, NodeName, Secret, SessionConfig, Size,
+    UserId, WHOLE_CARD,
 };
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
-/// A cloud of either kind, for the common suite.
+use crate::openstack_bed::OpenStackBed;
+
+/// A cloud of any kind, for the common suite.
 pub(crate) enum Bed {
     Sim(Box<Sim>),
     Sandbox(Box<SandboxBed>),
+    OpenStack(Box<OpenStackBed>),
 }
 
 impl Bed {
@@ -38,15 +41,48 @@ impl Bed {
         Self::Sandbox(Box::new(SandboxBed::open().await))
     }
 
+    /// `None`: there is no lab, and it says so.
+    pub(crate) async fn openstack(test: &str) -> Option<Self> {
+        let bed = OpenStackBed::open(test).await?;
+        Some(Self::OpenStack(Box::new(bed)))
+    }
+
     pub(crate) fn cloud(&self) -> &dyn Compute {
         match self {
             Self::Sim(sim) => sim.as_ref(),
             Self::Sandbox(bed) => bed.cloud(),
+            Self::OpenStack(bed) => &bed.cloud,
         }
     }
 
     pub(crate) async fn spec(&self, generation: u32) -> ServerSpec {
-        spec_on(self.cloud(), DesktopId::fresh(), UserId::fresh(), generation).await
+        match self {
+            Self::OpenStack(bed) => bed.spec(generation).await,
+            Self::Sim(_) | Self::Sandbox(_) => {
+                spec_on(self.cloud(), DesktopId::fresh(), UserId::fresh(), generation).await
+            }
+        }
+    }
+
+    /// What is taken of a node: CPUs and memory.
+    pub(crate) async fn used(&self, node: &NodeName) -> (u32, u64) {
+        let nodes = self.cloud().nodes().await.unwrap();
+        let node = nodes.into_iter().find(|found| found.name == *node).unwrap();
+        (node.vcpus_used, node.memory_mib_used)
+    }
+
+    /// At once, where the driver books it itself; in a moment, where a cloud elsewhere does.
+    pub(crate) async fn until_used(&self, node: &NodeName, is: impl Fn((u32, u64)) -> bool) {
+        let end = Instant::now() + PATIENCE_ELSEWHERE;
+        loop {
+            let used = self.used(node).await;
+            if is(used) {
+                return;
+            }
+            let may_lag = matches!(self, Self::OpenStack(_)) && Instant::now() < end;
+            assert!(may_lag, "{used:?} are used of {node}");
+            sleep(PAUSE_ELSEWHERE).await;
+        }
     }
 
     /// Lets time pass until the cloud says what is awaited, within a bound.
@@ -55,7 +91,8 @@ impl Bed {
         desktop: DesktopId,
         awaited: impl Fn(Option<&Server>) -> bool,
     ) -> Option<Server> {
-        let end = Instant::now() + PATIENCE;
+        let elsewhere = matches!(self, Self::OpenStack(_));
+        let end = Instant::now() + if elsewhere { PATIENCE_ELSEWHERE } else { PATIENCE };
         loop {
             let server = self.cloud().find(desktop).await.unwrap();
             if awaited(server.as_ref()) {
@@ -65,6 +102,7 @@ impl Bed {
             match self {
                 Self::Sim(sim) => sim.tick(Duration::from_millis(100)),
                 Self::Sandbox(_) => sleep(PAUSE).await,
+                Self::OpenStack(_) => sleep(PAUSE_ELSEWHERE).await,
             }
         }
     }
@@ -75,8 +113,10 @@ impl Bed {
     }
 
     pub(crate) async fn end(self) {
-        if let Self::Sandbox(bed) = self {
-            bed.end().await;
+        match self {
+            Self::Sim(_) => {}
+            Self::Sandbox(bed) => bed.end().await,
+            Self::OpenStack(bed) => bed.end().await,
         }
     }
 }
@@ -283,7 +323,7 @@ fn make_spec(
         },
         cards: Vec::new(),
         share_milli: WHOLE_CARD,
-        agent: AgentConfig {
+        agent: AgentStart::Handed(AgentConfig {
             desktop,
             generation,
             certificate: "a certificate".to_owned(),
@@ -295,10 +335,21 @@ fn make_spec(
                 width: 1280,
                 height: 720,
             },
-        },
+        }),
+    }
+}
+
+/// Of its next incarnation.
+pub(crate) fn set_generation(spec: &mut ServerSpec, generation: u32) {
+    match &mut spec.agent {
+        AgentStart::Handed(config) => config.generation = generation,
+        AgentStart::Seeded(seed) => seed.generation = generation,
     }
 }
 
 /// Far more than anything here takes, even on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(10);
+/// A real Nova takes seconds for anything, on a machine that does all of its work.
+pub(crate) const PATIENCE_ELSEWHERE: Duration = Duration::from_secs(120);
+pub(crate) const PAUSE_ELSEWHERE: Duration = Duration::from_millis(300);

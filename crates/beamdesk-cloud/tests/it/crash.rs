@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt, process::Command, time::timeout};
 
 use crate::bed::{
-    PATIENCE, SandboxBed, active, assert_nothing_runs, eventually, kill_after_failure, open, trial,
-    users_of,
+    PATIENCE, SandboxBed, active, assert_nothing_runs, eventually, kill_after_failure, open,
+    set_generation, trial, users_of,
 };
 
 /// Steps of a start, in the driver and in the supervisor.
@@ -57,7 +57,7 @@ async fn killed_at_any_step_of_power_on_a_desktop_comes_up() {
         let mut bed = Crash::prepare().await;
         let id = bed.id();
         assert!(!bed.drive(json!([{ "create": bed.spec }, { "off": id }]), "").await);
-        bed.spec.agent.generation = 2;
+        set_generation(&mut bed.spec, 2);
         let died = bed.drive(json!([{ "on": bed.spec }]), step).await;
         assert!(died, "{step} was not reached");
         let cloud = open(bed.data()).await;
@@ -129,7 +129,7 @@ async fn a_killed_supervisor_takes_its_desktop_along() {
     // Its control groups are still there, empty; the next start or delete takes them.
     eventually("all its processes are gone", async || users_of(bed.dir.path()).is_empty()).await;
     let mut spec = desktop.spec.clone();
-    spec.agent.generation = 2;
+    set_generation(&mut spec, 2);
     let id = ServerId(desktop.desktop.to_string());
     bed.cloud().power(&id, Power::On(&spec)).await.unwrap();
     active(bed.cloud(), desktop.desktop).await;
@@ -159,7 +159,7 @@ async fn a_stray_that_bubblewrap_left_is_found_by_its_mark() {
     assert_killed(&mut two).await;
     let mut three = stray(&bed, &mark).await;
     let mut spec = desktop.spec.clone();
-    spec.agent.generation = 2;
+    set_generation(&mut spec, 2);
     bed.cloud().power(&id, Power::On(&spec)).await.unwrap();
     assert_killed(&mut three).await;
     bed.cloud().power(&id, Power::Off).await.unwrap();
@@ -272,7 +272,8 @@ impl Crash {
                     cloud.create(&spec).await.unwrap();
                 }
                 Some(PowerState::Off) => {
-                    spec.agent.generation += 1;
+                    let next = spec.agent.generation() + 1;
+                    set_generation(&mut spec, next);
                     drop(cloud.power(&self.id(), Power::On(&spec)).await);
                 }
                 Some(PowerState::Active) => return true,

@@ -2,7 +2,7 @@
 
 use std::{fs, net::TcpListener, os::unix::fs::MetadataExt};
 
-use beamdesk_types::UserId;
+use beamdesk_types::{AgentStart, UserId};
 
 use crate::bed::{SandboxBed, users_of};
 
@@ -129,7 +129,8 @@ async fn a_person_finds_a_home_a_name_and_a_host() {
 async fn the_agents_key_is_on_no_disk_and_in_no_argument() {
     let bed = SandboxBed::open().await;
     let desktop = bed.started(UserId::fresh()).await;
-    let key = desktop.spec.agent.key.expose();
+    let AgentStart::Handed(agent) = &desktop.spec.agent else { panic!("a seed") };
+    let key = agent.key.expose();
     let mut folders = vec![bed.dir.path().to_owned()];
     let mut files = 0;
     while let Some(folder) = folders.pop() {

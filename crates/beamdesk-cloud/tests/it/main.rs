@@ -3,7 +3,11 @@
 
 mod bed;
 mod crash;
+mod fault_proxy;
 mod isolation;
+mod openstack;
+mod openstack_bed;
+mod openstack_client;
 mod sandbox;
 mod sim;
 mod suite;

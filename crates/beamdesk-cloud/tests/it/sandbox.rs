@@ -6,7 +6,8 @@ use beamdesk_cloud::{CloudError, Compute, Power, PowerState, ServerId, sandbox::
 use beamdesk_types::UserId;
 
 use crate::bed::{
-    SandboxBed, active, assert_nothing_runs, config, eventually, groups_of, inside, trial, users_of,
+    SandboxBed, active, assert_nothing_runs, config, eventually, groups_of, inside, set_generation,
+    trial, users_of,
 };
 
 #[tokio::test]
@@ -127,7 +128,7 @@ async fn shutdown_powers_everything_off_and_forgets_nothing() {
         let server = bed.cloud().find(desktop.desktop).await.unwrap().unwrap();
         assert_eq!(server.state, PowerState::Off);
         let mut spec = desktop.spec.clone();
-        spec.agent.generation = 2;
+        set_generation(&mut spec, 2);
         bed.cloud().power(&server.id, Power::On(&spec)).await.unwrap();
         active(bed.cloud(), desktop.desktop).await;
     }
@@ -138,7 +139,9 @@ async fn shutdown_powers_everything_off_and_forgets_nothing() {
 async fn a_second_driver_on_the_same_data_is_refused() {
     let bed = SandboxBed::open().await;
     let second = Sandbox::open(config(bed.dir.path())).await;
-    assert!(matches!(&second, Err(CloudError::Refused(text)) if text.contains("another Beamdesk")));
+    assert!(
+        matches!(&second, Err(CloudError::Refused { text, .. }) if text.contains("another Beamdesk"))
+    );
     bed.end().await;
 }
 

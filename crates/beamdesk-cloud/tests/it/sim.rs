@@ -8,7 +8,7 @@ use beamdesk_cloud::{
 };
 use beamdesk_types::{CardState, DesktopId, Partitioning, UserId};
 
-use crate::bed::spec_on;
+use crate::bed::{set_generation, spec_on};
 
 fn small() -> Sim {
     Sim::new(1, Sim::equal_nodes(2, 4, 8192, 100))
@@ -34,8 +34,8 @@ async fn an_outage_a_refusal_and_a_full_cloud_have_no_effect() {
         sim.order(fault);
         let failed = sim.create(&spec).await.unwrap_err();
         let is_right = match fault {
-            Fault::Refused => matches!(failed, CloudError::Refused(_)),
-            Fault::NoCapacity => matches!(failed, CloudError::NoCapacity),
+            Fault::Refused => matches!(failed, CloudError::Refused { .. }),
+            Fault::NoCapacity => matches!(failed, CloudError::NoCapacity { .. }),
             _ => matches!(failed, CloudError::Unavailable { .. }),
         };
         assert!(is_right, "{fault:?}: {failed}");
@@ -143,13 +143,13 @@ async fn a_card_is_given_once_and_comes_back_when_the_server_is_off() {
     let id = sim.create(&one).await.unwrap();
     assert_eq!(sim.true_nodes()[0].cards[0].state, CardState::Assigned);
     assert_eq!(sim.find(one.desktop).await.unwrap().unwrap().cards, [card]);
-    assert!(matches!(sim.create(&other).await, Err(CloudError::NoCapacity)));
+    assert!(matches!(sim.create(&other).await, Err(CloudError::NoCapacity { .. })));
     sim.power(&id, Power::Off).await.unwrap();
     assert_eq!(sim.true_nodes()[0].cards[0].state, CardState::Free);
     sim.create(&other).await.unwrap();
-    one.agent.generation = 2;
+    set_generation(&mut one, 2);
     let full = sim.power(&id, Power::On(&one)).await;
-    assert!(matches!(full, Err(CloudError::NoCapacity)), "{full:?}");
+    assert!(matches!(full, Err(CloudError::NoCapacity { .. })), "{full:?}");
     assert_eq!(sim.find(one.desktop).await.unwrap().unwrap().state, PowerState::Off);
 }
 
@@ -181,7 +181,7 @@ async fn rooms_are_never_overbooked_and_all_come_back() {
             spec.node = node.name.clone();
             match sim.create(&spec).await {
                 Ok(id) => made.push(id),
-                Err(CloudError::NoCapacity) => {}
+                Err(CloudError::NoCapacity { .. }) => {}
                 Err(error) => panic!("{error}"),
             }
         }

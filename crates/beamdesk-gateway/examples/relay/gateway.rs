@@ -74,7 +74,7 @@ pub(crate) fn serve() -> anyhow::Result<()> {
             origins: Origins::new([ORIGIN])?,
             portal_origins: Origins::new([PORTAL_ORIGIN])?,
             portal_url: format!("https://{}:{}/", portal::NAME, told.portal.port()).parse()?,
-            portal_address: Some(told.portal),
+            portal_addresses: vec![told.portal],
             tls: client(&told)?,
             limits,
             streams_max: told.streams_max,

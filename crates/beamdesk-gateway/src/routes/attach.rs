@@ -44,6 +44,10 @@ pub(super) async fn attach(
     body: Bytes,
 ) -> Result<Response, HttpError> {
     let desktop: DesktopId = desktop.parse().map_err(|_| HttpError::not_found())?;
+    if gateway.is_closed() {
+        // The viewer tries again, and is sent to another gateway.
+        return Err(HttpError::unavailable());
+    }
     let asked: Attach = match body.as_ref() {
         b"" => Attach::default(),
         json => serde_json::from_slice(json)

@@ -47,3 +47,8 @@ pub(super) async fn asset(
 pub(super) async fn health() -> &'static str {
     "ok\n"
 }
+
+/// For load balancers: whether to send anybody here.
+pub(super) async fn ready(State(gateway): State<Gateway>) -> Result<&'static str, HttpError> {
+    if gateway.is_draining() { Err(HttpError::unavailable()) } else { Ok("ok\n") }
+}

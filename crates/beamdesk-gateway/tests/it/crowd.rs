@@ -33,6 +33,7 @@ const OPENING: usize = 16;
 const BEAT: Duration = Duration::from_millis(250);
 
 pub(crate) struct Crowd {
+    pub(crate) world: Arc<World>,
     pub(crate) live: usize,
     viewers: JoinSet<Option<Closed>>,
     is_revoked: Arc<AtomicBool>,
@@ -51,12 +52,21 @@ impl Crowd {
     /// Opens streams until all are live, or at least the fewest and the time is over. Every one
     /// shows data.
     pub(crate) async fn open(fewest: usize, streams: usize, time: Duration) -> Self {
+        Self::open_at(Times::default(), fewest, streams, time).await
+    }
+
+    pub(crate) async fn open_at(
+        times: Times,
+        fewest: usize,
+        streams: usize,
+        time: Duration,
+    ) -> Self {
         let limits = Limits {
             per_address: 2 * streams,
             pending_per_address: 2 * streams,
             ..Limits::default()
         };
-        let world = Arc::new(World::for_streams(Times::default(), limits, streams).await);
+        let world = Arc::new(World::for_streams(times, limits, streams + 1).await);
         let is_revoked = Arc::new(AtomicBool::new(false));
         let renewed = answer(&world, is_revoked.clone());
         let mut agents = JoinSet::new();
@@ -84,7 +94,16 @@ impl Crowd {
                 () = sleep_until(end), if live >= fewest && !permits.is_closed() => permits.close(),
             }
         }
-        Self { live, viewers, is_revoked, renewed, _agents: agents }
+        Self { world, live, viewers, is_revoked, renewed, _agents: agents }
+    }
+
+    /// Waits until each is closed, by whom ever.
+    pub(crate) async fn closed(&mut self) -> Vec<Closed> {
+        let mut closed = Vec::new();
+        while let Some(one) = self.viewers.join_next().await {
+            closed.extend(one.unwrap());
+        }
+        closed
     }
 
     /// Revokes all streams just after the gateway asked about them, when its next question is

@@ -49,12 +49,18 @@ impl World {
     }
 
     pub(crate) async fn for_streams(times: Times, limits: Limits, streams_max: usize) -> Self {
-        Self::start(times, limits, streams_max, None).await
+        Self::start(times, limits, streams_max, None, &[]).await
     }
 
     /// One that records, within bounds.
     pub(crate) async fn recording(recordings: Recordings) -> Self {
-        Self::start(Times::default(), Limits::default(), STREAMS_MAX, Some(recordings)).await
+        let (times, limits) = (Times::default(), Limits::default());
+        Self::start(times, limits, STREAMS_MAX, Some(recordings), &[]).await
+    }
+
+    /// One that asks portals at these addresses first.
+    pub(crate) async fn behind(portals: &[SocketAddr]) -> Self {
+        Self::start(Times::default(), Limits::default(), STREAMS_MAX, None, portals).await
     }
 
     async fn start(
@@ -62,6 +68,7 @@ impl World {
         limits: Limits,
         streams_max: usize,
         recordings: Option<Recordings>,
+        portals: &[SocketAddr],
     ) -> Self {
         let authority = Authority::fresh();
         let agent = FakeAgent::start(authority.server(AGENT, &[ALPN_STREAM])).await;
@@ -82,7 +89,7 @@ impl World {
             portal_url: format!("https://{}:{}/", portal::NAME, portal.address().port())
                 .parse()
                 .unwrap(),
-            portal_address: Some(portal.address()),
+            portal_addresses: portals.iter().copied().chain([portal.address()]).collect(),
             tls: authority.client("gw1.gateway.beamdesk.internal"),
             limits,
             streams_max,

@@ -34,7 +34,8 @@ struct AddressCount {
 #[derive(Debug)]
 pub(super) struct Slot {
     caps: Caps,
-    address: IpAddr,
+    /// `None` until a proxy told it.
+    address: Option<IpAddr>,
     pending: bool,
 }
 
@@ -53,24 +54,22 @@ impl Caps {
     /// `None`: one of the bounds is reached.
     pub(super) fn admit(&self, address: IpAddr) -> Option<Slot> {
         let address = site_of(address);
-        self.with(|counts| {
-            if counts.connections >= counts.connections_max {
-                return None;
-            }
-            let (per_address_max, pending_max) = (counts.per_address_max, counts.pending_max);
-            let count = counts.by_address.entry(address).or_default();
-            // A fresh entry is refused only by a bound of zero, and then must not stay.
-            if count.connections >= per_address_max || count.pending >= pending_max {
-                if count.connections == 0 {
-                    counts.by_address.remove(&address);
-                }
-                return None;
-            }
-            count.connections += 1;
-            count.pending += 1;
-            counts.connections += 1;
-            Some(Slot { caps: self.clone(), address, pending: true })
-        })
+        let admitted = self.with(|counts| {
+            let fits = counts.connections < counts.connections_max && counts.take(address);
+            counts.connections += usize::from(fits);
+            fits
+        });
+        admitted.then(|| Slot { caps: self.clone(), address: Some(address), pending: true })
+    }
+
+    /// A connection of a proxy, whose client is not known yet: it counts in all, until [`Slot::name`].
+    pub(super) fn admit_proxied(&self) -> Option<Slot> {
+        let admitted = self.with(|counts| {
+            let fits = counts.connections < counts.connections_max;
+            counts.connections += usize::from(fits);
+            fits
+        });
+        admitted.then(|| Slot { caps: self.clone(), address: None, pending: true })
     }
 
     fn with<T>(&self, change: impl FnOnce(&mut Counts) -> T) -> T {
@@ -78,12 +77,39 @@ impl Caps {
     }
 }
 
+impl Counts {
+    /// Counts one more connection of an address, pending; false: one of its bounds is reached.
+    fn take(&mut self, address: IpAddr) -> bool {
+        let count = self.by_address.entry(address).or_default();
+        let fits = count.connections < self.per_address_max && count.pending < self.pending_max;
+        if fits {
+            count.connections += 1;
+            count.pending += 1;
+        } else if count.connections == 0 {
+            // A fresh entry is refused only by a bound of zero, and then must not stay.
+            self.by_address.remove(&address);
+        }
+        fits
+    }
+}
+
 impl Slot {
+    /// Counts it as this client's from now on; false: one of the client's bounds is reached.
+    pub(super) fn name(&mut self, client: IpAddr) -> bool {
+        let client = site_of(client);
+        let fits = self.address.is_none() && self.caps.with(|counts| counts.take(client));
+        if fits {
+            self.address = Some(client);
+        }
+        fits
+    }
+
     /// The connection sent its first request.
     pub(super) fn settle(&mut self) {
+        let Some(address) = self.address else { return };
         if std::mem::take(&mut self.pending) {
             self.caps.with(|counts| {
-                if let Some(count) = counts.by_address.get_mut(&self.address) {
+                if let Some(count) = counts.by_address.get_mut(&address) {
                     count.pending -= 1;
                 }
             });
@@ -96,10 +122,11 @@ impl Drop for Slot {
         self.settle();
         self.caps.with(|counts| {
             counts.connections -= 1;
-            if let Some(count) = counts.by_address.get_mut(&self.address) {
+            let Some(address) = self.address else { return };
+            if let Some(count) = counts.by_address.get_mut(&address) {
                 count.connections -= 1;
                 if count.connections == 0 {
-                    counts.by_address.remove(&self.address);
+                    counts.by_address.remove(&address);
                 }
             }
         });
@@ -139,6 +166,24 @@ mod tests {
         assert!(caps.admit(one).is_none(), "two per address at most");
         let third = caps.admit("192.0.2.2".parse().unwrap()).unwrap();
         assert!(caps.admit("192.0.2.3".parse().unwrap()).is_none(), "three in all at most");
+        drop((first, second, third));
+        assert!(caps.with(|counts| counts.by_address.is_empty() && counts.connections == 0));
+    }
+
+    #[test]
+    fn what_a_proxy_brings_counts_as_its_clients() {
+        let caps = caps(3, 2, 1);
+        let one = "192.0.2.1".parse().unwrap();
+        let mut first = caps.admit_proxied().unwrap();
+        let mut second = caps.admit_proxied().unwrap();
+        assert!(first.name(one));
+        assert!(!second.name(one), "one pending at most");
+        assert!(caps.admit(one).is_none(), "and it is the same client that comes directly");
+        first.settle();
+        assert!(second.name(one));
+        assert!(!second.name("192.0.2.2".parse().unwrap()), "named once");
+        let third = caps.admit_proxied().unwrap();
+        assert!(caps.admit_proxied().is_none(), "three in all at most");
         drop((first, second, third));
         assert!(caps.with(|counts| counts.by_address.is_empty() && counts.connections == 0));
     }

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use tracing::debug;
 
-use super::{Limits, Peer, caps::Slot};
+use super::{Limits, Peer, caps::Slot, proxied};
 
 /// Start line and headers together; also the read buffer of a connection.
 const HEADER_BYTES_MAX: usize = 16 << 10;
@@ -32,6 +32,8 @@ const UNSENT_BYTES: u32 = 128 << 10;
 
 pub(super) struct Connection {
     pub(super) address: SocketAddr,
+    /// Begins with the word of a proxy on whose it is.
+    pub(super) is_proxied: bool,
     pub(super) slot: Slot,
     pub(super) acceptor: Option<TlsAcceptor>,
     pub(super) router: axum::Router,
@@ -41,7 +43,7 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Errors end here: each is the peer's own and concerns nobody else.
-    pub(super) async fn run(mut self, stream: TcpStream) {
+    pub(super) async fn run(mut self, mut stream: TcpStream) {
         // Without this a small message waits for the acknowledgement of the one before.
         if let Err(error) = stream.set_nodelay(true) {
             debug!(%error, "Could not set TCP_NODELAY");
@@ -50,6 +52,9 @@ impl Connection {
             debug!(%error, "Could not set TCP_NOTSENT_LOWAT");
         }
         let deadline = Instant::now() + self.limits.pending_for;
+        if self.is_proxied && !self.learn_client(&mut stream, deadline).await {
+            return;
+        }
         let address = self.address;
         let Some(acceptor) = self.acceptor.take() else {
             let peer = Peer { address, tls: false, certificate: None };
@@ -72,6 +77,26 @@ impl Connection {
             }
             Ok(Err(error)) => debug!(%error, "TLS handshake failed"),
             Err(_) => debug!("TLS handshake took too long"),
+        }
+    }
+
+    /// False: it has no place here, or nobody knows whose it is.
+    async fn learn_client(&mut self, stream: &mut TcpStream, deadline: Instant) -> bool {
+        let told = tokio::select! {
+            () = self.shutdown.cancelled() => return false,
+            told = tokio::time::timeout_at(deadline, proxied::client(stream)) => told,
+        };
+        match told {
+            Ok(Ok(client)) => {
+                // Without a client it is the proxy's own check, and counts as the proxy's.
+                self.address = client.unwrap_or(self.address);
+                self.slot.name(self.address.ip())
+            }
+            Ok(Err(error)) => {
+                debug!(proxy = %self.address, %error, "Could not learn a client from its proxy");
+                false
+            }
+            Err(_) => false,
         }
     }
 

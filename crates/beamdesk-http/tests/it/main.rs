@@ -3,6 +3,7 @@
 
 mod bodies;
 mod client;
+mod proxied;
 mod sec_csrf;
 mod sec_headers;
 mod sec_redirect;

@@ -6,7 +6,7 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use beamdesk_auth::PasswordFault;
+use beamdesk_auth::{PasswordFault, ProofError, ProviderFault};
 use beamdesk_cloud::CloudError;
 use beamdesk_http::HttpError;
 use beamdesk_store::StoreError;
@@ -84,6 +84,8 @@ fn http(error: &PortalError) -> HttpError {
         PortalError::WrongLogin => HttpError::new(StatusCode::UNAUTHORIZED, "wrong_login", text),
         PortalError::WrongPassword => HttpError::forbidden("wrong_password", text),
         PortalError::AccountDisabled => HttpError::forbidden("account_disabled", text),
+        PortalError::NotLocal => HttpError::forbidden("not_local", text),
+        PortalError::Proof(proof) => proof_http(proof),
         PortalError::TooMany { retry_after } => HttpError::too_many(*retry_after),
         PortalError::NotFound => HttpError::not_found(),
         PortalError::Forbidden => HttpError::forbidden("forbidden", text),
@@ -100,6 +102,7 @@ fn http(error: &PortalError) -> HttpError {
         PortalError::CannotExtend => HttpError::conflict("cannot_extend", text),
         PortalError::NotReady => HttpError::conflict("desktop_not_ready", text),
         PortalError::NotNow => HttpError::conflict("not_now", text),
+        PortalError::CloudSays { code, .. } => HttpError::conflict(code, text),
         PortalError::NotHere => HttpError::conflict("not_here", text),
         PortalError::QuotaReached { .. } => HttpError::conflict("quota_reached", text),
         PortalError::Taken => HttpError::conflict("taken", text),
@@ -120,20 +123,62 @@ fn http(error: &PortalError) -> HttpError {
     }
 }
 
+/// What is wrong with the provider or its token is for the log: it may help who tries.
+fn proof_http(error: &ProofError) -> HttpError {
+    match error {
+        ProofError::Off => HttpError::conflict("no_provider", "no such provider is configured"),
+        ProofError::Expired => HttpError::conflict("login_expired", error.to_string()),
+        ProofError::Denied(_) => {
+            HttpError::forbidden("login_denied", "the provider did not log this person in")
+        }
+        // A code that was used, or came too late: trying again helps.
+        ProofError::Provider(ProviderFault::NoToken(_)) => {
+            HttpError::conflict("login_expired", "the provider gave no token")
+        }
+        ProofError::Provider(_) => HttpError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "provider_unavailable",
+            "the identity provider does not answer as it should",
+        )
+        .retry_after(BUSY_WAIT),
+        ProofError::Token(_) | ProofError::NotTaken(_) => HttpError::new(
+            StatusCode::UNAUTHORIZED,
+            "proof_refused",
+            "what proves who you are was refused",
+        ),
+        ProofError::NoAccess => HttpError::forbidden("no_access", error.to_string()),
+        ProofError::Disabled | ProofError::TooMany { .. } | ProofError::Auth(_) => {
+            HttpError::internal()
+        }
+    }
+}
+
+/// The stable word of an error, where there is no room for more.
+pub(crate) fn code_of(error: &PortalError) -> &'static str {
+    http(error).code
+}
+
 /// A locked database is free again within a second or has a larger trouble.
 const BUSY_WAIT: Duration = Duration::from_secs(1);
 
 fn cloud_http(error: &CloudError) -> HttpError {
-    let unavailable = HttpError::new(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "cloud_unavailable",
-        "the cloud does not answer now",
-    );
+    let unavailable = |code, text| HttpError::new(StatusCode::SERVICE_UNAVAILABLE, code, text);
     match error {
         CloudError::Unavailable { retry_after, .. } => {
-            unavailable.retry_after(retry_after.unwrap_or(BUSY_WAIT))
+            unavailable(error.code(), "the cloud does not answer now")
+                .retry_after(retry_after.unwrap_or(BUSY_WAIT))
         }
-        CloudError::NoCapacity | CloudError::DiskFull | CloudError::Refused(_) => unavailable,
+        CloudError::NoCapacity { .. }
+        | CloudError::DiskFull
+        | CloudError::Refused { .. }
+        | CloudError::Quota { .. }
+        | CloudError::Credentials { .. }
+        | CloudError::ImageGone { .. }
+        | CloudError::FlavorChanged { .. }
+        | CloudError::NodeDisabled { .. } => {
+            // What it said names hosts and accounts: that is for the page Cloud and the log.
+            unavailable(error.code(), "the cloud does not do it now")
+        }
     }
 }
 

@@ -133,9 +133,9 @@ pub(super) async fn create_play_ticket(
     Json(body): Json<NewPlayTicket>,
 ) -> Answer<Response> {
     let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
-    let gateway = app.config.gateway_of(origin).unwrap_or_default();
     let bind = Bind::of(&headers)?;
-    let issued = app_recordings::ticket(&app, &actor, id, body.purpose, bind.value()).await?;
+    let issued = app_recordings::ticket(&app, &actor, id, body.purpose, origin, bind.value());
+    let (issued, gateway) = issued.await?;
     let view = PlayTicketView {
         ticket: issued.ticket,
         play_url: format!("{gateway}/play"),
@@ -198,7 +198,7 @@ async fn views(
     let view = |row: RecordingRow| RecordingView {
         user: RecordedUser { id: row.user, name: name(row.user) },
         may: RecordingMay {
-            play: row.gateway == app.config.gateway,
+            play: app.config.place_of(&row.gateway, None).is_some(),
             remove: app_recordings::may_remove(actor, &row),
         },
         id: row.id,

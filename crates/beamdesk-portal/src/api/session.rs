@@ -21,6 +21,7 @@ use crate::{
         bind::{Bind, set_cookie},
         error::{Answer, Errors},
         extract::{From, SESSION_COOKIE, User},
+        oidc::{ProviderPage, own_origin},
     },
     app::audit,
 };
@@ -39,6 +40,8 @@ pub(super) struct Me {
     language: String,
     /// `system`, `light` or `dark`.
     theme: String,
+    /// Logs in by an identity provider, and has no password of this installation.
+    provided: bool,
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -84,14 +87,23 @@ pub(super) async fn log_in(
     begun(&app, &headers, &login).await
 }
 
-/// Logs out: ends this session, and within seconds all streams that it began.
+/// Logs out: ends this session, and within seconds all streams that it began. Where the session stands
+/// on one of the identity provider, the answer says on which page that ends, too.
 #[utoipa::path(delete, path = "/session", tag = "session",
-    responses((status = NO_CONTENT), Errors))]
-pub(super) async fn log_out(State(app): State<App>, User(actor): User) -> Answer<Response> {
+    responses((status = NO_CONTENT), (status = OK, body = ProviderPage), Errors))]
+pub(super) async fn log_out(
+    State(app): State<App>,
+    User(actor): User,
+    headers: HeaderMap,
+) -> Answer<Response> {
+    let page = app.auth.oidc_farewell(actor.session, &own_origin(&app, &headers)).await?;
     app.auth.logout(actor.session).await?;
     app.events().changed();
     audit::note(&app, &actor, "logged_out", audit::user(actor.user), "").await?;
-    let mut response = StatusCode::NO_CONTENT.into_response();
+    let mut response = match page {
+        Some(url) => Json(ProviderPage { url: url.into() }).into_response(),
+        None => StatusCode::NO_CONTENT.into_response(),
+    };
     set_cookie(&mut response, &session_cookie("").removed());
     Ok(response)
 }
@@ -115,18 +127,30 @@ pub(super) async fn change_password(
 pub(super) async fn begun(app: &App, headers: &HeaderMap, login: &Login) -> Answer<Response> {
     let view = SessionView { user: me(app, login.actor.user).await? };
     let mut response = Json(view).into_response();
+    begun_by(app, headers, login, &mut response)?;
+    Ok(response)
+}
+
+/// Adds the cookies of a session that begins.
+pub(super) fn begun_by(
+    app: &App,
+    headers: &HeaderMap,
+    login: &Login,
+    response: &mut Response,
+) -> Result<(), PortalError> {
     let left = login.expires.duration_since(app.clock.now());
     let cookie = session_cookie(login.token.expose());
     let max_age = std::time::Duration::try_from(left).unwrap_or_default();
-    set_cookie(&mut response, &Cookie { max_age: Some(max_age), ..cookie });
-    Bind::of(headers)?.set(app, &mut response);
-    Ok(response)
+    set_cookie(response, &Cookie { max_age: Some(max_age), ..cookie });
+    Bind::of(headers)?.set(app, response);
+    Ok(())
 }
 
 pub(super) async fn me(app: &App, id: UserId) -> Result<Me, PortalError> {
     let user = app.store.user(id).await?.ok_or(PortalError::NotLoggedIn)?;
+    let provided = app.store.issuer_of(id).await?.is_some();
     let (language, theme) = (user.language, user.theme);
-    Ok(Me { id: user.id, name: user.name, role: user.role, language, theme })
+    Ok(Me { id: user.id, name: user.name, role: user.role, language, theme, provided })
 }
 
 /// `Lax`, because a link from elsewhere must find the person logged in.

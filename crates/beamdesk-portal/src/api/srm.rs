@@ -1,5 +1,5 @@
 //! What monitors of nodes ask, over TLS: who they are stands in their certificate. Only who wants to
-//! be let in has none.
+//! be let in has none. Agents of servers elsewhere ask here too.
 
 use axum::{
     Router,
@@ -15,19 +15,20 @@ use beamdesk_types::{EnrolAnswer, EnrolRequest, NodeName};
 
 use crate::{
     App,
-    api::error::ApiError,
+    api::{agents::agents_routes, error::ApiError},
     app::monitors::{self, Answered},
 };
 
 /// The longest report with 256 cards, every text as long as it may be, has some 500 KiB.
 const REPORT_BYTES_MAX: usize = 512 << 10;
 
-/// The routes for monitors.
+/// The routes for monitors and agents.
 pub(crate) fn srm_router(app: App) -> Router {
     let routes = Router::new()
         .route("/srm/v1/enrol", post(enrol))
         .route("/srm/v1/reports", post(report))
         .route("/srm/v1/renew", post(renew))
+        .merge(agents_routes())
         .with_state(app);
     // In time only. Each handler stops reading where its own bound is, and by then knows who sends:
     // a node with a report that is too long is put in quarantine.

@@ -32,6 +32,9 @@ pub(super) struct UserView {
     role: Role,
     disabled: bool,
     created: Timestamp,
+    /// Who vouches for this person, and says at each login what role they have; null: nobody, the
+    /// account has a password of its own.
+    issuer: Option<String>,
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -52,14 +55,15 @@ pub(super) struct ChangeUser {
     password: Option<SecretString>,
 }
 
-impl From<beamdesk_store::User> for UserView {
-    fn from(user: beamdesk_store::User) -> Self {
+impl UserView {
+    fn new(user: beamdesk_store::User, issuer: Option<String>) -> Self {
         Self {
             id: user.id,
             name: user.name,
             role: user.role,
             disabled: user.disabled,
             created: user.created,
+            issuer,
         }
     }
 }
@@ -69,7 +73,12 @@ impl From<beamdesk_store::User> for UserView {
     responses((status = OK, body = UserList), Errors))]
 pub(super) async fn users(State(app): State<App>, _: Administrator) -> Answer<Json<UserList>> {
     let users = app_users::all(&app).await?;
-    Ok(Json(UserList { users: users.into_iter().map(UserView::from).collect() }))
+    let mut issuers = app_users::issuers(&app).await?;
+    let view = |user: beamdesk_store::User| {
+        let issuer = issuers.remove(&user.id);
+        UserView::new(user, issuer)
+    };
+    Ok(Json(UserList { users: users.into_iter().map(view).collect() }))
 }
 
 /// Adds an account.
@@ -81,7 +90,7 @@ pub(super) async fn add_user(
     Json(body): Json<NewUser>,
 ) -> Answer<Response> {
     let user = app_users::add(&app, &actor, &body.name, body.password, body.role).await?;
-    Ok((StatusCode::CREATED, Json(UserView::from(user))).into_response())
+    Ok((StatusCode::CREATED, Json(UserView::new(user, None))).into_response())
 }
 
 /// Changes an account. Its sessions end, and within seconds its streams.
@@ -95,5 +104,7 @@ pub(super) async fn change_user(
 ) -> Answer<Json<UserView>> {
     let ChangeUser { role, disabled, password } = body;
     let change = app_users::AccountChange { role, disabled, password };
-    Ok(Json(app_users::change(&app, &actor, id, change).await?.into()))
+    let user = app_users::change(&app, &actor, id, change).await?;
+    let issuer = app.store.issuer_of(id).await?;
+    Ok(Json(UserView::new(user, issuer)))
 }

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use beamdesk_sched::queue::{Held, Wait};
+use beamdesk_store::CloudNote;
 use beamdesk_types::{
     Actor, Claim, Desktop, DesktopId, FailureCode, Goal, GpuRequest, ImageId, Misfit, NodeName,
     Phase, Role, Size, SizeId, StationId, Timestamp, UserId,
@@ -58,6 +59,9 @@ pub(super) struct DesktopView {
     ends_soon: bool,
     /// A card it had is gone from its node: it may have to be restarted.
     card_gone: bool,
+    /// What the cloud says of it beside its phase.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cloud: Option<CloudWord>,
     /// Where it runs; for operators.
     #[serde(skip_serializing_if = "Option::is_none")]
     node: Option<NodeName>,
@@ -77,6 +81,21 @@ struct Owner {
 struct ImageName {
     id: ImageId,
     name: String,
+}
+
+/// A state of its server that the cloud has and we have not, or what keeps the cloud from doing what
+/// it is asked.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+struct CloudWord {
+    /// `paused`, `rescued`, `locked`, …; its server is left as it is meanwhile.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<String>,
+    /// `cloud_quota`, `cloud_credentials`, `cloud_unavailable` or `cloud_refused`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trouble: Option<String>,
+    /// For operators: with the cloud's request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -135,6 +154,8 @@ pub(super) enum HeldFor {
     Reservation,
     /// For somebody who waits longer.
     Earlier,
+    /// For itself: the cloud makes only so many at once.
+    Pace,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -182,6 +203,7 @@ pub(super) fn waiting(wait: &Wait, queue_length: usize, books: &Books) -> Waitin
         held: wait.held.map(|held| match held {
             Held::Reservation(_) => HeldFor::Reservation,
             Held::Earlier => HeldFor::Earlier,
+            Held::Pace => HeldFor::Pace,
         }),
         shorter: wait.shorter,
         nearest: wait.nearest.iter().map(name).collect(),
@@ -200,13 +222,16 @@ pub(super) async fn views(
     // A cloud that does not answer must not keep people from seeing their desktops.
     let planned = if waits { planning::last(app).await.ok() } else { None };
     let gone = cards_gone(app, &names, &desktops).await?;
+    let mut words: HashMap<DesktopId, CloudNote> =
+        app.store.cloud_notes().await?.into_iter().collect();
     let now = app.clock.now();
-    let view = |desktop: Desktop| {
+    let mut view = |desktop: Desktop| {
         let planned = planned.as_deref().filter(|_| is_waiting(&desktop));
-        View { actor, names: &names, planned, now, card_gone: gone.contains(&desktop.id) }
-            .of(desktop)
+        let card_gone = gone.contains(&desktop.id);
+        let word = words.remove(&desktop.id);
+        View { actor, names: &names, planned, now, card_gone, word }.of(desktop)
     };
-    Ok(desktops.into_iter().map(view).collect())
+    Ok(desktops.into_iter().map(&mut view).collect())
 }
 
 /// Of these desktops those that hold a card that is gone.
@@ -247,10 +272,11 @@ struct View<'a> {
     planned: Option<&'a Planned>,
     now: Timestamp,
     card_gone: bool,
+    word: Option<CloudNote>,
 }
 
 impl View<'_> {
-    fn of(&self, desktop: Desktop) -> DesktopView {
+    fn of(self, desktop: Desktop) -> DesktopView {
         let operates = self.actor.role >= Role::Operator;
         let can =
             |act| policy::may(self.actor, act, &desktop) && policy::is_possible(act, &desktop);
@@ -277,6 +303,11 @@ impl View<'_> {
             ends: desktop.ends,
             ends_soon: ends_soon(&desktop, self.now),
             card_gone: self.card_gone,
+            cloud: self.word.map(|word| CloudWord {
+                state: word.state,
+                trouble: word.trouble,
+                detail: Some(word.detail).filter(|text| operates && !text.is_empty()),
+            }),
             image: ImageName { name: names.image(&desktop.image), id: desktop.image },
             size: names.size(&desktop.size),
             failure: desktop

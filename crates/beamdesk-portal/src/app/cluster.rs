@@ -15,8 +15,8 @@ use std::{
 use beamdesk_sched::{Amount, CardRoom, Host};
 use beamdesk_store::NodeRecord;
 use beamdesk_types::{
-    Card, CardAddress, CardState, Claim, DesktopId, Misfit, Node, NodeName, Partitioning, Station,
-    StationId, Timestamp, WHOLE_CARD,
+    Card, CardAddress, CardState, Claim, DesktopId, Misfit, Node, NodeFacts, NodeName,
+    Partitioning, Station, StationId, Timestamp, WHOLE_CARD,
 };
 
 /// All that is known of the nodes at one moment.
@@ -34,7 +34,16 @@ pub struct Facts {
 }
 
 /// One host for each node that the driver has, by name. Monitors of other machines count nothing.
+/// Where the driver has none because it may not see them, monitors' nodes are all there are.
 pub fn hosts(facts: &Facts) -> Vec<Host> {
+    if facts.nodes.is_empty() {
+        let nodes = told_nodes(&facts.records, &facts.claims);
+        if !nodes.is_empty() {
+            // Their count has all claims in it.
+            let counted = facts.claims.iter().map(|claim| claim.desktop).collect();
+            return hosts(&Facts { nodes, counted, ..facts.clone() });
+        }
+    }
     let records: HashMap<&NodeName, &NodeRecord> =
         facts.records.iter().map(|record| (&record.name, record)).collect();
     let kept = kept_for(&facts.stations);
@@ -90,6 +99,27 @@ fn host(
         is_stale: record.is_some_and(|record| record.facts.is_some() && record.is_stale(facts.now)),
         kept_for,
     }
+}
+
+/// The nodes that monitors tell of, with what our own desktops have taken of them: for clouds that do
+/// not let us see their hosts. Whoever else is there is not counted, and the cloud has the last word.
+pub(crate) fn told_nodes(records: &[NodeRecord], claims: &[Claim]) -> Vec<Node> {
+    let told = records.iter().filter_map(|record| Some((record, record.facts.as_ref()?)));
+    let node = |(record, facts): (&NodeRecord, &NodeFacts)| {
+        let here = || claims.iter().filter(|claim| claim.node == record.name);
+        Node {
+            name: record.name.clone(),
+            vcpus: facts.cpus,
+            vcpus_used: here().fold(0, |sum, claim| sum.saturating_add(claim.vcpus)),
+            memory_mib: facts.memory_mib,
+            memory_mib_used: here().fold(0, |sum, claim| sum.saturating_add(claim.memory_mib)),
+            disk_gib: facts.disk_gib,
+            disk_gib_used: here().fold(0, |sum, claim| sum.saturating_add(claim.disk_gib)),
+            cards: Vec::new(),
+            enabled: true,
+        }
+    };
+    told.map(node).collect()
 }
 
 fn closed(node: &Node, record: Option<&NodeRecord>) -> Option<Misfit> {
@@ -218,7 +248,7 @@ mod tests {
     fn claim(facts: &Facts, card: usize, share_milli: u32) -> Claim {
         Claim {
             desktop: DesktopId::from_u128(1),
-            node: facts.nodes[0].name.clone(),
+            node: facts.records[0].name.clone(),
             vcpus: 4,
             memory_mib: 1024,
             disk_gib: 10,
@@ -307,6 +337,30 @@ mod tests {
         assert!(!only(&facts).is_stale);
         facts.records.clear();
         assert_eq!(free(&facts), [1000]);
+    }
+
+    #[test]
+    fn where_the_cloud_shows_no_hosts_monitors_tell_of_them() {
+        let mut facts = facts();
+        facts.nodes.clear();
+        facts.records[0].facts =
+            Some(NodeFacts { cpus: 8, memory_mib: 4096, disk_gib: 50, ..NodeFacts::default() });
+        let free = |facts: &Facts| {
+            let host = only(facts);
+            (host.cpu_milli.free(), host.memory_mib.free(), host.disk_gib.free())
+        };
+        assert_eq!(free(&facts), (8000, 4096, 50));
+        facts.claims = vec![claim(&facts, 0, WHOLE_CARD)];
+        assert_eq!(free(&facts), (4000, 3072, 40), "as long as its server is being made");
+        facts.counted = HashSet::from([DesktopId::from_u128(1)]);
+        assert_eq!(free(&facts), (4000, 3072, 40), "and when it is there");
+        assert_eq!(only(&facts).cards.iter().map(|card| card.free_milli).sum::<u32>(), 1000);
+        // A node that is closed here is closed.
+        facts.records[0].maintenance = true;
+        assert_eq!(only(&facts).closed, Some(Misfit::Maintenance));
+        // One whose monitor has not told anything yet is none.
+        facts.records[0].facts = None;
+        assert_eq!(hosts(&facts).len(), 0);
     }
 
     #[test]

@@ -67,7 +67,7 @@ pub(crate) async fn create(
 ) -> Result<Desktop, PortalError> {
     let name = checked_name(&wanted.name)?;
     let wish = wanted.wish;
-    allowed(app, &wish).await?;
+    allowed(app, actor, &wish).await?;
     let now = app.clock.now();
     let desktop = Desktop {
         id: DesktopId::fresh(),
@@ -119,7 +119,7 @@ pub(crate) async fn resize(
 ) -> Result<Desktop, PortalError> {
     let desktop = one(app, actor, id).await?;
     let (image, gpu, station) = (desktop.image, desktop.gpu, desktop.station);
-    allowed(app, &Wish { image, size: size.clone(), station, gpu }).await?;
+    allowed(app, actor, &Wish { image, size: size.clone(), station, gpu }).await?;
     let change = |desktop: &mut Desktop| desktop.size.clone_from(&size);
     let desktop = changed(app, actor, id, Act::Resize, change).await?;
     app.planning().changed();

@@ -21,7 +21,7 @@ use crate::{
     },
 };
 
-pub(crate) use pace::{Monitors, RefusedReport};
+pub(crate) use pace::{Monitors, Pace, RefusedReport};
 
 /// Other portals may write the same record meanwhile; more often than this they do not.
 const TRIES_MAX: usize = 4;

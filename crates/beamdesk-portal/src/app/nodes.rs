@@ -8,8 +8,8 @@ use std::{
 
 use beamdesk_store::{ClaimRow, NodeRecord, NodeSample, SAMPLES_KEPT};
 use beamdesk_types::{
-    Actor, Card, CardState, Desktop, DesktopId, Node, NodeName, Station, StationId, Timestamp,
-    UserId, WHOLE_CARD,
+    Actor, Card, CardState, Claim, Desktop, DesktopId, Node, NodeName, Station, StationId,
+    Timestamp, UserId, WHOLE_CARD,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -18,6 +18,7 @@ use crate::{
     App, PortalError,
     app::{
         audit,
+        cluster::told_nodes,
         monitors::{RefusedReport, held_milli, placement_changed},
         offers, users,
     },
@@ -121,7 +122,12 @@ impl Overview {
     pub(crate) async fn load(app: &App) -> Result<Self, PortalError> {
         let records = app.store.node_records().await?;
         let claims = app.store.claims().await?;
-        Ok(Self { nodes: offers::nodes(app).await?, records, claims })
+        let mut nodes = offers::nodes(app).await?;
+        if nodes.is_empty() {
+            let claims: Vec<Claim> = claims.iter().map(|row| row.claim.clone()).collect();
+            nodes = told_nodes(&records, &claims).into();
+        }
+        Ok(Self { nodes, records, claims })
     }
 
     /// Of every node that the cloud or a monitor knows.

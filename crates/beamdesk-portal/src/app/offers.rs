@@ -1,7 +1,7 @@
 //! What can be had now: images, sizes, stations, and what is free.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -22,6 +22,7 @@ use crate::{
         demand::{Books, demand, group_of, term},
         desktops, placement,
         planning::{self, Gathered},
+        stations,
     },
 };
 
@@ -30,9 +31,20 @@ const NODES_FRESH: Duration = Duration::from_secs(1);
 /// A cloud that takes longer is shown as unavailable.
 const NODES_DEADLINE: Duration = Duration::from_secs(5);
 
+/// How long the count of a cloud elsewhere is good: to tell of hundreds of hosts costs it seconds.
+const COUNT_FRESH: Duration = Duration::from_secs(10);
+/// How long such a cloud may take.
+const COUNT_DEADLINE: Duration = Duration::from_secs(15);
+
 /// The nodes as they were a moment ago.
 #[derive(Debug, Default)]
-pub(crate) struct NodesCache(Mutex<Option<(Instant, Arc<[Node]>)>>);
+pub(crate) struct NodesCache {
+    pages: Mutex<Option<(Instant, Arc<[Node]>)>>,
+    count: Mutex<Option<(Instant, Count)>>,
+}
+
+/// Nodes as a cloud counts them, and whose servers are in that count.
+pub(crate) type Count = (Vec<Node>, HashSet<DesktopId>);
 
 /// Why a desktop of some size has to wait, and on how many nodes that is the reason.
 pub(crate) type Misfits = BTreeMap<Misfit, usize>;
@@ -106,7 +118,7 @@ pub(crate) async fn offers(app: &App, actor: &Actor) -> Result<Offers, PortalErr
     let images = app.store.images().await?.into_iter().filter(|image| image.enabled).collect();
     let sizes: Vec<Size> =
         app.store.sizes().await?.into_iter().filter(|size| size.enabled).collect();
-    let mut stations = app.store.stations().await?;
+    let mut stations = stations::for_actor(app, actor).await?;
     if actor.role < Role::Operator {
         stations.iter_mut().for_each(|station| station.nodes.clear());
     }
@@ -127,7 +139,7 @@ pub(crate) async fn offers(app: &App, actor: &Actor) -> Result<Offers, PortalErr
 
 /// What would come of a wish now, unless it may not be asked for at all.
 pub(crate) async fn check(app: &App, actor: &Actor, wish: &Wish) -> Result<Check, PortalError> {
-    let Allowed { size, gpu } = allowed(app, wish).await?;
+    let Allowed { size, gpu } = allowed(app, actor, wish).await?;
     let planned = planning::recent(app).await?;
     let job = Job {
         id: DesktopId::fresh(),
@@ -148,14 +160,18 @@ pub(crate) async fn check(app: &App, actor: &Actor, wish: &Wish) -> Result<Check
 
 /// Whether this may be asked for: offered, possible together, within policy, and not beyond all
 /// cards that there are.
-pub(crate) async fn allowed(app: &App, wish: &Wish) -> Result<Allowed, PortalError> {
+pub(crate) async fn allowed(app: &App, actor: &Actor, wish: &Wish) -> Result<Allowed, PortalError> {
     let refused = |field| PortalError::Invalid { field, why: "not offered" };
     let image = app.store.image(&wish.image).await?.filter(|image| image.enabled);
     let image = image.ok_or_else(|| refused("image"))?;
     let size = app.store.size(&wish.size).await?.filter(|size| size.enabled);
     let size = size.ok_or_else(|| refused("size"))?;
     let station = match &wish.station {
-        Some(id) => Some(app.store.station(id).await?.ok_or_else(|| refused("station"))?),
+        Some(id) => {
+            let station = app.store.station(id).await?;
+            let may = stations::may_choose(app, actor, id).await?;
+            Some(station.filter(|_| may).ok_or_else(|| refused("station"))?)
+        }
         None => None,
     };
     wish.gpu.check()?;
@@ -282,26 +298,44 @@ fn free(hosts: &[Host]) -> Free {
 /// The nodes as of at most a second ago, as the cloud counts them.
 pub(crate) async fn nodes(app: &App) -> Result<Arc<[Node]>, PortalError> {
     // Held over the call, so that a hundred pages make one call and not a hundred.
-    let mut cached = app.nodes_cache().0.lock().await;
+    let mut cached = app.nodes_cache().pages.lock().await;
     if let Some((at, nodes)) = &*cached
         && at.elapsed() < NODES_FRESH
     {
         return Ok(nodes.clone());
     }
-    let nodes: Arc<[Node]> = count_nodes(app).await?.into();
+    let (nodes, _) = counted_nodes(app, app.planning().counted()).await?;
+    let nodes: Arc<[Node]> = nodes.into();
     *cached = Some((Instant::now(), nodes.clone()));
     Ok(nodes)
 }
 
-/// The nodes as the cloud counts them now.
-pub(crate) async fn count_nodes(app: &App) -> Result<Vec<Node>, PortalError> {
-    let asked = tokio::time::timeout(NODES_DEADLINE, app.cloud.nodes()).await;
-    Ok(asked.map_err(|_| late())??)
+/// The nodes as the cloud counts them: now or, where that costs it much, a moment ago. `counted` are
+/// those whose servers are in the cloud now; the answer says whose are in the count.
+pub(crate) async fn counted_nodes(
+    app: &App,
+    counted: HashSet<DesktopId>,
+) -> Result<Count, PortalError> {
+    if !app.cloud.seeds() {
+        let asked = tokio::time::timeout(NODES_DEADLINE, app.cloud.nodes()).await;
+        return Ok((asked.map_err(|_| late())??, counted));
+    }
+    // Held over the call: who comes meanwhile takes what it brings.
+    let mut cached = app.nodes_cache().count.lock().await;
+    if let Some((at, count)) = &*cached
+        && at.elapsed() < COUNT_FRESH
+    {
+        return Ok(count.clone());
+    }
+    let asked = tokio::time::timeout(COUNT_DEADLINE, app.cloud.nodes()).await;
+    let count = (asked.map_err(|_| late())??, counted);
+    *cached = Some((Instant::now(), count.clone()));
+    Ok(count)
 }
 
 /// What is free has changed by our own doing.
 pub(crate) async fn forget_nodes(app: &App) {
-    *app.nodes_cache().0.lock().await = None;
+    *app.nodes_cache().pages.lock().await = None;
     app.planning().changed();
 }
 
@@ -317,10 +351,7 @@ pub(crate) fn protections(app: &App, actor: &Actor) -> Vec<Protection> {
 }
 
 fn late() -> beamdesk_cloud::CloudError {
-    beamdesk_cloud::CloudError::Unavailable {
-        retry_after: None,
-        source: "no answer in time".into(),
-    }
+    beamdesk_cloud::CloudError::unavailable("no answer in time")
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 //! [`gather`] reads what there is, `beamdesk_sched` decides, and [`Planning`] keeps the outcome for
 //! the placer, which claims what the plan starts, and for pages, which show why others wait.
 
+mod ledger;
+
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::{
@@ -21,12 +23,15 @@ use beamdesk_types::{
 };
 use tokio::{sync::Notify, time::Instant};
 
+use self::ledger::Ledger;
 use crate::{
     App, PortalError,
     app::{
         cluster::{Facts, hosts},
         demand::{Books, group},
-        offers, placement,
+        notices::Notices,
+        offers, pace,
+        placement::{self, PlacementSettings},
         srm::is_gone,
     },
 };
@@ -46,6 +51,8 @@ const GONE_EVERY: Duration = Duration::from_secs(3);
 pub(crate) struct Planning {
     /// Held while a plan is made, so that a hundred pages make one.
     last: tokio::sync::Mutex<Option<Arc<Planned>>>,
+    ledger: tokio::sync::Mutex<Ledger>,
+    rules: Mutex<Option<(Instant, Arc<Rules>)>>,
     expected: Mutex<Option<(Instant, Policy, Vec<Shape>)>>,
     gone: Mutex<Option<(Instant, Arc<CardsGone>)>>,
     is_stale: AtomicBool,
@@ -55,11 +62,20 @@ pub(crate) struct Planning {
     counted: Mutex<HashSet<DesktopId>>,
     /// Held while a what-if is simulated.
     pub(crate) asking: Arc<tokio::sync::Mutex<()>>,
+    notices: Notices,
     shunned: Mutex<HashMap<DesktopId, Vec<Shunned>>>,
 }
 
 /// Cards that vanished while desktops held them.
 pub(crate) type CardsGone = HashSet<(NodeName, CardAddress)>;
+
+/// What people laid down.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    pub(crate) books: Books,
+    reservations: Vec<Reservation>,
+    chosen: PlacementSettings,
+}
 
 /// A node that failed for a desktop.
 #[derive(Debug)]
@@ -93,6 +109,8 @@ pub struct Gathered {
     pub bookings: Vec<Booking>,
     pub queue: Vec<Job>,
     pub offers: Vec<(SizeId, Request)>,
+    /// Servers that the cloud is making, or is about to be asked for.
+    pub making: usize,
 }
 
 impl Gathered {
@@ -119,6 +137,7 @@ impl Gathered {
         }
         let offers = books.sizes.values().filter(|size| size.enabled);
         Self {
+            making: pace::in_the_making(desktops, &facts.claims),
             now: facts.now,
             settings,
             running,
@@ -161,6 +180,14 @@ impl Gathered {
             })
         };
         plan.starts.iter().filter_map(claim).collect()
+    }
+}
+
+/// Whether its server is on, as far as its row tells.
+fn is_on(desktop: &Desktop) -> bool {
+    match desktop.phase {
+        Phase::Building | Phase::Booting | Phase::Ready | Phase::Stopping => true,
+        Phase::Pending | Phase::Stopped | Phase::Failed | Phase::Deleting | Phase::Deleted => false,
     }
 }
 
@@ -226,8 +253,27 @@ pub(crate) fn booking(reservation: &Reservation, books: &Books) -> Option<Bookin
 }
 
 impl Planning {
+    pub(crate) fn new(notices: Notices) -> Self {
+        Self { notices, ..Self::default() }
+    }
+
+    /// What was remembered of an earlier leadership: others led since.
+    pub(crate) fn forget(&self) {
+        lock(&self.counted).clear();
+        lock(&self.shunned).clear();
+        lock(&self.known).clear();
+        self.is_stale.store(true, Ordering::Release);
+    }
+
     /// Something changed that a plan depends on: room came or went, or somebody decided.
     pub(crate) fn changed(&self) {
+        self.changed_elsewhere();
+        self.notices.plan();
+    }
+
+    /// The same, at another portal.
+    pub(crate) fn changed_elsewhere(&self) {
+        *lock(&self.rules) = None;
         self.is_stale.store(true, Ordering::Release);
         if !lock(&self.known).is_empty() {
             self.wake.notify_one();
@@ -255,6 +301,11 @@ impl Planning {
         } else {
             counted.remove(&desktop);
         }
+    }
+
+    /// Whose servers the driver counts.
+    pub(crate) fn counted(&self) -> HashSet<DesktopId> {
+        lock(&self.counted).clone()
     }
 
     /// The node failed for this desktop: not there again for a while.
@@ -297,6 +348,25 @@ impl Planning {
         };
         shunned.iter().map(|(desktop, nodes)| (*desktop, still(nodes))).collect()
     }
+}
+
+/// The rules as they were a moment ago: each desktop is looked at every few seconds, and hardly
+/// ever are they others.
+pub(crate) async fn rules(app: &App) -> Result<Arc<Rules>, PortalError> {
+    let planning = app.planning();
+    if let Some((at, rules)) = &*lock(&planning.rules)
+        && at.elapsed() < FRESH
+    {
+        return Ok(rules.clone());
+    }
+    let at = Instant::now();
+    let rules = Arc::new(Rules {
+        books: Books::read(app).await?,
+        reservations: app.store.reservations(app.clock.now()).await?,
+        chosen: placement::settings(app).await?,
+    });
+    *lock(&planning.rules) = Some((at, rules.clone()));
+    Ok(rules)
 }
 
 /// A plan for pages: at most a second old and, unless it is asked for so often, true to the moment.
@@ -346,9 +416,11 @@ async fn make(app: &App) -> Result<Arc<Planned>, PortalError> {
             return Err(error);
         }
     };
+    let making_max = app.cloud.builds_max();
     // Not on the threads that serve requests: a large plan takes tens of milliseconds.
     let made = tokio::task::spawn_blocking(move || {
-        let plan = plan(&gathered.situation());
+        let mut plan = plan(&gathered.situation());
+        pace::pace(&mut plan, gathered.making, making_max, gathered.hosts.len());
         (gathered, plan)
     });
     let (gathered, plan) = made.await.map_err(|_| PortalError::Unplanned)?;
@@ -377,23 +449,27 @@ async fn make(app: &App) -> Result<Arc<Planned>, PortalError> {
 pub(crate) async fn gather(app: &App) -> Result<(Gathered, BTreeMap<NodeName, i64>), PortalError> {
     let planning = app.planning();
     let now = app.clock.now();
-    // Revisions (in the records) before claims: a claim in between makes the swap fail. Who is
-    // counted before the driver's count: who comes in between is counted twice, not never.
-    let records = app.store.node_records().await?;
-    let counted = lock(&planning.counted).clone();
-    let claims = app.store.claims().await?.into_iter().map(|row| row.claim).collect();
-    let desktops = app.store.open_desktops().await?;
-    let nodes = offers::count_nodes(app).await?;
-    let books = Books::read(app).await?;
-    let reservations = app.store.reservations(now).await?;
-    let chosen = placement::settings(app).await?;
+    let (records, claims, desktops, revisions) = {
+        let mut ledger = planning.ledger.lock().await;
+        ledger.refresh(&app.store).await?;
+        (ledger.records(), ledger.claims(), ledger.desktops(), ledger.revisions())
+    };
+    // Before the driver's count: who comes in between is counted twice, not never.
+    let counted = if app.leads() {
+        lock(&planning.counted).clone()
+    } else {
+        // Whom another portal's tasks have counted.
+        desktops.iter().filter(|desktop| is_on(desktop)).map(|desktop| desktop.id).collect()
+    };
+    let (nodes, counted) = offers::counted_nodes(app, counted).await?;
+    let rules = rules(app).await?;
+    let Rules { books, reservations, chosen } = &*rules;
     let mut settings = chosen.settings()?;
-    settings.workload = expected(app, &books, settings.policy).await?;
-    let revisions = records.iter().map(|r| (r.name.clone(), r.claims_revision)).collect();
+    settings.workload = expected(app, books, settings.policy).await?;
     let stations = books.stations.values().cloned().collect();
     let facts = Facts { now, nodes, records, claims, counted, stations };
     let excluded = planning.excluded();
-    let gathered = Gathered::new(&facts, settings, &books, &desktops, &reservations, &excluded);
+    let gathered = Gathered::new(&facts, settings, books, &desktops, reservations, &excluded);
     Ok((gathered, revisions))
 }
 

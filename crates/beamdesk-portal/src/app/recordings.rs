@@ -40,21 +40,21 @@ pub(crate) fn may_remove(actor: &Actor, recording: &RecordingRow) -> bool {
     actor.role == Role::Administrator || (recording.user == actor.user && !recording.required)
 }
 
-/// Each use is noted when the ticket is redeemed.
+/// With the origin of the gateway it is for. Each use is noted when the ticket is redeemed.
 pub(crate) async fn ticket(
     app: &App,
     actor: &Actor,
     id: RecordingId,
     purpose: RecordingUse,
+    portal_origin: Option<&str>,
     bind: &str,
-) -> Result<Ticket, PortalError> {
+) -> Result<(Ticket, String), PortalError> {
     let recording = one(app, actor, id).await?;
+    let place = app.config.place_of(&recording.gateway, portal_origin);
     // Another gateway has the file, and this portal does not know where that one is.
-    if recording.gateway != app.config.gateway {
-        return Err(PortalError::NotHere);
-    }
+    let place = place.ok_or(PortalError::NotHere)?.to_owned();
     let issued = app.auth.issue_play_ticket(actor, id, purpose, &recording.gateway, bind).await;
-    Ok(issued?)
+    Ok((issued?, place))
 }
 
 pub(crate) async fn remove(app: &App, actor: &Actor, id: RecordingId) -> Result<(), PortalError> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use beamdesk_types::{Actor, Station, StationId};
+use beamdesk_types::{Actor, Role, Station, StationId};
 
 use crate::{
     App, PortalError,
@@ -11,6 +11,31 @@ use crate::{
 
 /// More than a site has hosts.
 const NODES_MAX: usize = 10_000;
+
+/// Stations that this person may choose for a desktop.
+pub(crate) async fn for_actor(app: &App, actor: &Actor) -> Result<Vec<Station>, PortalError> {
+    let mut stations = app.store.stations().await?;
+    if let Some(own) = own(app, actor).await? {
+        stations.retain(|station| own.contains(&station.id));
+    }
+    Ok(stations)
+}
+
+pub(crate) async fn may_choose(
+    app: &App,
+    actor: &Actor,
+    id: &StationId,
+) -> Result<bool, PortalError> {
+    Ok(own(app, actor).await?.is_none_or(|own| own.contains(id)))
+}
+
+/// By the groups that the identity provider named at the last login; `None`: all.
+async fn own(app: &App, actor: &Actor) -> Result<Option<Vec<StationId>>, PortalError> {
+    if actor.role >= Role::Operator {
+        return Ok(None);
+    }
+    Ok(app.store.stations_of(actor.user).await?)
+}
 
 pub(crate) async fn add(
     app: &App,

@@ -1,5 +1,7 @@
 //! Accounts, as administrators and their owners change them.
 
+use std::collections::HashMap;
+
 use beamdesk_auth::is_user_name;
 use beamdesk_store::{User, UserChange};
 use beamdesk_types::{Actor, Role, UserId};
@@ -24,6 +26,21 @@ pub(crate) async fn all(app: &App) -> Result<Vec<User>, PortalError> {
         let after = all.last().map(|user: &User| user.id);
         let page = app.store.users(after, PAGE_ROWS).await?;
         let is_last = page.len() < usize::try_from(PAGE_ROWS).unwrap_or(usize::MAX);
+        all.extend(page);
+        if is_last {
+            return Ok(all);
+        }
+    }
+}
+
+/// Who vouches for which account.
+pub(crate) async fn issuers(app: &App) -> Result<HashMap<UserId, String>, PortalError> {
+    let mut all = HashMap::new();
+    let mut after = None;
+    loop {
+        let page = app.store.issuers(after, PAGE_ROWS).await?;
+        let is_last = page.len() < usize::try_from(PAGE_ROWS).unwrap_or(usize::MAX);
+        after = page.keys().max().copied();
         all.extend(page);
         if is_last {
             return Ok(all);

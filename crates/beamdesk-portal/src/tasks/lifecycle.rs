@@ -18,7 +18,7 @@
 //! Nothing starts without a claim: what a desktop has taken of a node. Others make it, while the
 //! desktop is pending; here is decided when it is of no use any more.
 
-use beamdesk_cloud::{CloudError, PowerState, Server, ServerId};
+use beamdesk_cloud::{CloudError, PowerState, Server, ServerId, ServerNote};
 use beamdesk_types::{Claim, Desktop, Failure, FailureCode, Goal, NodeName, Phase, Timestamp};
 use jiff::SignedDuration;
 
@@ -37,6 +37,9 @@ pub const DELETE_AGAIN: SignedDuration = SignedDuration::from_secs(30);
 /// So long ready, and the attempts are forgiven. Shorter, and a desktop that dies as soon as it is
 /// up would be started for ever.
 pub const STABLE_AFTER: SignedDuration = SignedDuration::from_mins(1);
+/// A phase that the cloud's administrators hold does not age: it begins anew so often, and is
+/// written no more often than that.
+pub const HELD_AGAIN: SignedDuration = SignedDuration::from_mins(1);
 
 /// What the reconciler found out just before.
 #[derive(Debug, Clone)]
@@ -57,6 +60,8 @@ pub struct Seen<'a> {
     /// Nobody looked since the portal started. What happened while it was away, an orderly
     /// shutdown above all, is not the desktop's fault.
     pub first_look: bool,
+    /// So long after it was asked for, a server may still appear that nobody saw before.
+    pub late_birth: SignedDuration,
 }
 
 /// What the agent of the server in `Seen` answered.
@@ -70,7 +75,7 @@ pub enum AgentSeen {
     Silent,
 }
 
-/// How an action went wrong.
+/// How an action went wrong. Texts are for operators and name the cloud's request, where it has one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trouble {
     NoCapacity,
@@ -78,17 +83,68 @@ pub enum Trouble {
     Refused(String),
     /// Nobody knows whether it was done.
     Unknown(String),
+    /// It was not done, and will not be for any desktop until a person has mended what the code
+    /// names. Nobody's fault who waits.
+    Blocked {
+        code: &'static str,
+        text: String,
+    },
+    /// It cannot be made as it is asked for, wherever it is tried.
+    Impossible {
+        code: FailureCode,
+        text: String,
+    },
+}
+
+impl Trouble {
+    /// The word by which pages speak of it while it lasts; `None`: it is no trouble for people to
+    /// know of, or the desktop's failure says it.
+    pub fn code(&self) -> Option<&'static str> {
+        match self {
+            Self::NoCapacity | Self::DiskFull | Self::Impossible { .. } => None,
+            Self::Refused(_) => Some("cloud_refused"),
+            Self::Unknown(_) => Some("cloud_unavailable"),
+            Self::Blocked { code, .. } => Some(code),
+        }
+    }
+
+    /// For operators.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::NoCapacity => "no host has room",
+            Self::DiskFull => "the host's disk is full",
+            Self::Refused(text)
+            | Self::Unknown(text)
+            | Self::Blocked { text, .. }
+            | Self::Impossible { text, .. } => text,
+        }
+    }
 }
 
 impl From<CloudError> for Trouble {
     fn from(error: CloudError) -> Self {
+        let text = told(&error);
         match error {
-            CloudError::NoCapacity => Self::NoCapacity,
+            CloudError::NoCapacity { .. } | CloudError::NodeDisabled { .. } => Self::NoCapacity,
             CloudError::DiskFull => Self::DiskFull,
-            CloudError::Refused(text) => Self::Refused(text),
-            CloudError::Unavailable { source, .. } => Self::Unknown(source.to_string()),
+            CloudError::Refused { .. } => Self::Refused(text),
+            CloudError::Unavailable { .. } => Self::Unknown(text),
+            CloudError::Quota { .. } | CloudError::Credentials { .. } => {
+                Self::Blocked { code: error.code(), text }
+            }
+            CloudError::ImageGone { .. } => Self::Impossible { code: FailureCode::ImageGone, text },
+            CloudError::FlavorChanged { .. } => {
+                Self::Impossible { code: FailureCode::SizeChanged, text }
+            }
         }
     }
+}
+
+/// An error of the cloud with its cause and its request, in one line.
+pub(crate) fn told(error: &CloudError) -> String {
+    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}"));
+    let request = error.request().map(|request| format!(" (request {request})"));
+    format!("{error}{}{}", cause.unwrap_or_default(), request.unwrap_or_default())
 }
 
 /// What to ask of the cloud, after the row is saved.
@@ -146,6 +202,24 @@ impl Plan {
     fn deleted(mut self, seen: &Seen<'_>) -> Step {
         self.desktop.restart = false;
         let Some(server) = seen.server else {
+            // A request may be under way whose server nobody has seen yet.
+            let is_born_late = match self.desktop.phase {
+                _ if seen.late_birth.is_zero() => false,
+                Phase::Building => true,
+                Phase::Deleting => {
+                    self.desktop.address.is_none() && !self.older_than(seen.late_birth)
+                }
+                Phase::Pending
+                | Phase::Booting
+                | Phase::Ready
+                | Phase::Stopping
+                | Phase::Stopped
+                | Phase::Failed
+                | Phase::Deleted => false,
+            };
+            if is_born_late {
+                return self.to(Phase::Deleting);
+            }
             self.forget_server();
             return self.to(Phase::Deleted);
         };
@@ -180,6 +254,9 @@ impl Plan {
             }
             PowerState::Error(_) => self.act(Phase::Stopping, Action::Delete(server.id.clone())),
             PowerState::Deleting => self.to(Phase::Stopping),
+            PowerState::Building | PowerState::Active if server.note.is_some() => {
+                self.held(Phase::Stopping)
+            }
             PowerState::Building | PowerState::Active => {
                 // Forced in the end: who says stop must not find it running tomorrow. What is
                 // lost with the server is its own disk, never the home folder.
@@ -199,12 +276,22 @@ impl Plan {
         if seen.trouble == Some(&Trouble::DiskFull) {
             return self.fail(FailureCode::DiskFull, "the host's disk is full");
         }
+        if let Some(Trouble::Impossible { code, text }) = seen.trouble {
+            return self.fail(*code, text);
+        }
         let Some(server) = seen.server else {
             return self.without_server(seen);
         };
         if server.generation > self.desktop.generation {
             // The database is older than the cloud: it was restored from a backup.
             self.desktop.generation = server.generation;
+        }
+        if self.is_held(server, seen) {
+            return match self.desktop.phase {
+                Phase::Ready if seen.agent == AgentSeen::Unsure => self.stay(),
+                Phase::Ready => self.to(Phase::Booting),
+                phase => self.held(phase),
+            };
         }
         let leftover = server.generation < self.desktop.generation;
         match &server.state {
@@ -243,6 +330,7 @@ impl Plan {
         let ours = server.generation == self.desktop.generation;
         match server.state {
             PowerState::Active if ours && seen.agent == AgentSeen::Up => self.active(server, seen),
+            _ if server.note.is_some() => self.stay(),
             // Not deleted: the host may come back, or an operator may look inside.
             PowerState::Active | PowerState::Building if ours => self.stay(),
             PowerState::Off | PowerState::Deleting => self.stay(),
@@ -260,14 +348,15 @@ impl Plan {
             Phase::Booting => self.broke(FailureCode::BuildFailed, "its server vanished"),
             Phase::Building => match seen.trouble {
                 Some(Trouble::Refused(text)) => self.broke(FailureCode::BuildFailed, text),
-                Some(Trouble::NoCapacity) => {
+                Some(Trouble::NoCapacity | Trouble::Blocked { .. }) => {
                     self.forget_server();
                     return self.wait();
                 }
                 Some(Trouble::Unknown(text)) if self.older_than(BUILD_DEADLINE) => {
                     self.broke(FailureCode::BuildFailed, text);
                 }
-                Some(Trouble::DiskFull | Trouble::Unknown(_)) | None => {
+                Some(Trouble::DiskFull | Trouble::Impossible { .. } | Trouble::Unknown(_))
+                | None => {
                     if self.older_than(BUILD_DEADLINE) {
                         self.broke(FailureCode::BuildFailed, "no server came of the request");
                     } else if !self.holds(seen.claim, self.desktop.node.as_ref()) {
@@ -358,7 +447,7 @@ impl Plan {
         self.desktop.address = None;
         self.desktop.node = Some(server.node.clone());
         let ordered = self.desktop.generation > server.generation;
-        if seen.trouble == Some(&Trouble::NoCapacity) {
+        if let Some(Trouble::NoCapacity | Trouble::Blocked { .. }) = seen.trouble {
             return self.wait();
         } else if let Some(Trouble::Refused(text)) = seen.trouble {
             self.broke(FailureCode::BuildFailed, text);
@@ -400,6 +489,41 @@ impl Plan {
         } else {
             self.act_anew(Phase::Booting, action)
         }
+    }
+
+    /// Whether the cloud's administrators have this server in their hands: then it is left as it
+    /// is, and nothing that it does not do counts against it.
+    fn is_held(&self, server: &Server, seen: &Seen<'_>) -> bool {
+        let Some(note) = &server.note else { return false };
+        let is_on = server.state == PowerState::Active;
+        match note {
+            // Works as ever; only orders are refused.
+            ServerNote::Locked => {
+                !is_on || self.desktop.restart || server.generation != self.desktop.generation
+            }
+            // What we put away ourselves, or ordered back, is ours.
+            ServerNote::Shelved if server.state == PowerState::Off => {
+                let was_on = matches!(self.desktop.phase, Phase::Ready | Phase::Booting);
+                let ordered = self.desktop.generation > server.generation;
+                was_on && !ordered && !self.desktop.restart
+            }
+            ServerNote::Rescued
+            | ServerNote::Paused
+            | ServerNote::Suspended
+            | ServerNote::Resizing
+            | ServerNote::Migrating
+            | ServerNote::Shelved
+            | ServerNote::SoftDeleted
+            | ServerNote::Unknown(_) => !(is_on && seen.agent == AgentSeen::Up),
+        }
+    }
+
+    /// Nothing is done, and no deadline comes nearer.
+    fn held(mut self, phase: Phase) -> Step {
+        if self.desktop.phase == phase && self.older_than(HELD_AGAIN) {
+            self.desktop.phase_since = self.now;
+        }
+        self.to(phase)
     }
 
     /// The server is no good: away with it, and count.

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use beamdesk_cloud::{CloudError, ServerNote};
+use beamdesk_store::CloudNote;
 use tokio::time::Instant;
 
-use crate::tasks::lifecycle::{Action, AgentSeen, Trouble};
+use crate::tasks::lifecycle::{Action, AgentSeen, Trouble, told};
 
 /// The same call again within this time would only press the cloud.
 const ACTION_AGAIN: Duration = Duration::from_secs(5);
@@ -12,6 +14,8 @@ const ACTION_AGAIN: Duration = Duration::from_secs(5);
 const PROBES_MISSED_MAX: u32 = 3;
 /// The longest wait after troubles in a row.
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// The first after one that a person must mend: the cloud is not asked in vain every second.
+const BACKOFF_BLOCKED: Duration = Duration::from_secs(10);
 /// Doubled with each trouble in a row.
 const BACKOFF_FIRST: Duration = Duration::from_secs(1);
 
@@ -24,11 +28,31 @@ pub(crate) struct Memory {
     last_action: Option<(Action, Instant)>,
     /// Not looked at since this process began.
     pub(crate) first_look: bool,
+    /// What lasts, as pages tell it: a word and a text for operators.
+    told: Option<(&'static str, String)>,
+    /// It was looked for and not found out about; looking again may clear it.
+    is_unseen: bool,
+    is_blocked: bool,
+    /// What the cloud's administrators did with its server.
+    state: Option<ServerNote>,
+    /// As the database has it; `None`: not read yet.
+    pub(crate) noted: Option<CloudNote>,
 }
 
 impl Default for Memory {
     fn default() -> Self {
-        Self { trouble: None, troubles: 0, probes_missed: 0, last_action: None, first_look: true }
+        Self {
+            trouble: None,
+            troubles: 0,
+            probes_missed: 0,
+            last_action: None,
+            first_look: true,
+            told: None,
+            is_unseen: false,
+            is_blocked: false,
+            state: None,
+            noted: None,
+        }
     }
 }
 
@@ -48,11 +72,57 @@ impl Memory {
     pub(crate) fn acted(&mut self, action: Action, outcome: Result<(), Trouble>) {
         self.last_action = Some((action, Instant::now()));
         match outcome {
-            Ok(()) => self.troubles = 0,
+            Ok(()) => {
+                self.troubles = 0;
+                self.settled();
+            }
             Err(trouble) => {
+                self.tell(&trouble);
                 self.trouble = Some(trouble);
                 self.troubled();
             }
+        }
+    }
+
+    /// Keeps for pages what went wrong.
+    fn tell(&mut self, trouble: &Trouble) {
+        self.told = trouble.code().map(|code| (code, trouble.text().to_owned()));
+        self.is_unseen = false;
+        self.is_blocked = matches!(trouble, Trouble::Blocked { .. });
+    }
+
+    /// The cloud did not say how its server is.
+    pub(crate) fn missed(&mut self, error: &CloudError) {
+        self.told = Some((error.code(), told(error)));
+        self.is_unseen = true;
+        self.is_blocked = matches!(error, CloudError::Credentials { .. });
+    }
+
+    /// The cloud said how its server is.
+    pub(crate) fn saw(&mut self, state: Option<&ServerNote>) {
+        if self.is_unseen {
+            self.settled();
+        }
+        self.state = state.cloned();
+    }
+
+    fn settled(&mut self) {
+        self.told = None;
+        self.is_unseen = false;
+        self.is_blocked = false;
+    }
+
+    /// What to tell on pages. One answer that went lost is nothing to speak of.
+    pub(crate) fn note(&self) -> CloudNote {
+        let told = self.told.as_ref().filter(|_| self.is_blocked || self.troubles > 1);
+        let own_word = match &self.state {
+            Some(ServerNote::Unknown(word)) => word.as_str(),
+            Some(_) | None => "",
+        };
+        CloudNote {
+            state: self.state.as_ref().map(|state| state.code().to_owned()),
+            trouble: told.map(|(code, _)| (*code).to_owned()),
+            detail: told.map_or(own_word, |(_, text)| text).to_owned(),
         }
     }
 
@@ -63,12 +133,14 @@ impl Memory {
     /// A whole pass went well.
     pub(crate) fn calmed(&mut self) {
         self.troubles = 0;
+        self.settled();
     }
 
     /// How long to leave the cloud alone after a trouble.
     pub(crate) fn backoff(&self) -> Duration {
         let doubled = 2_u32.saturating_pow(self.troubles.saturating_sub(1).min(8));
-        (BACKOFF_FIRST * doubled).min(BACKOFF_MAX)
+        let first = if self.is_blocked { BACKOFF_BLOCKED } else { BACKOFF_FIRST };
+        (first * doubled).min(BACKOFF_MAX)
     }
 
     pub(crate) fn probed(&mut self, up: bool) -> AgentSeen {

@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
-use beamdesk_cloud::{CloudError, PowerState, Server};
+use beamdesk_cloud::{CloudError, PowerState, RequestId, Server};
+use beamdesk_store::CloudNote;
 use beamdesk_types::{Claim, Desktop, DesktopId, Goal, Phase, SessionState};
+use jiff::SignedDuration;
 use tracing::{debug, info, warn};
 
 use crate::{
     App, PortalError,
     app::{
-        demand::{demand, term},
+        demand::{Books, demand, term},
         offers::forget_nodes,
-        planning::is_waiting,
+        planning::{self, is_waiting},
     },
     tasks::{
         lifecycle::{Action, AgentSeen, Seen, Step, Trouble, step},
@@ -31,6 +33,9 @@ const SELDOM: Duration = Duration::from_secs(5);
 const PROBE_AGAIN: Duration = Duration::from_secs(1);
 /// Nothing is expected to happen to a stopped or failed desktop.
 const AT_REST: Duration = Duration::from_secs(30);
+/// A cloud elsewhere may go on for so long with a request whose sender died: its own deadlines for
+/// one call are shorter.
+const LATE_BIRTH: SignedDuration = SignedDuration::from_secs(20);
 
 /// When to look again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +51,36 @@ pub(crate) async fn pass(
     id: DesktopId,
     memory: &mut Memory,
 ) -> Result<Outcome, PortalError> {
+    let outcome = steps(app, id, memory).await;
+    if let Err(PortalError::Cloud(error)) = &outcome {
+        memory.missed(error);
+    }
+    let note =
+        if matches!(outcome, Ok(Outcome::Gone)) { CloudNote::default() } else { memory.note() };
+    tell(app, id, memory, note).await?;
+    outcome
+}
+
+/// Keeps for pages what the cloud says of it, where that is new.
+async fn tell(
+    app: &App,
+    id: DesktopId,
+    memory: &mut Memory,
+    note: CloudNote,
+) -> Result<(), PortalError> {
+    let noted = match memory.noted.take() {
+        Some(noted) => noted,
+        None => app.store.cloud_note(id).await?.unwrap_or_default(),
+    };
+    if noted != note {
+        app.store.put_cloud_note(id, &note).await?;
+        app.events().changed();
+    }
+    memory.noted = Some(note);
+    Ok(())
+}
+
+async fn steps(app: &App, id: DesktopId, memory: &mut Memory) -> Result<Outcome, PortalError> {
     for _ in 0..STEPS_MAX {
         let Some(desktop) = app.store.desktop(id).await? else {
             return Ok(Outcome::Gone);
@@ -65,6 +100,7 @@ pub(crate) async fn pass(
             trouble: trouble.as_ref(),
             offered: look.offer.is_some(),
             first_look: memory.first_look,
+            late_birth: late_birth(app),
         };
         let Step { desktop: next, action, frees } = step(&desktop, &seen, app.clock.now());
         if frees && next.phase == Phase::Deleted {
@@ -90,11 +126,14 @@ pub(crate) async fn pass(
         }
         let acted = match action {
             Some(action) if !memory.is_repeat(&action) || next.phase != desktop.phase => {
-                debug!(?action, "Asking the cloud");
+                // From here to the cloud's own logs.
+                let request = RequestId::fresh();
+                info!(cloud.request = %request, ?action, "Asking the cloud");
                 let (offer, claim) = (look.offer.as_ref(), look.claim.as_ref());
-                let outcome = perform(app, &next, offer, claim, &action).await;
+                let asked = perform(app, &next, offer, claim, &action);
+                let outcome = request.clone().scope(asked).await;
                 if let Err(trouble) = &outcome {
-                    warn!(?action, ?trouble, "The cloud did not do it");
+                    warn!(cloud.request = %request, ?action, ?trouble, "The cloud did not do it");
                     shun(app, &next, &action, trouble);
                 }
                 memory.acted(action, outcome);
@@ -129,10 +168,9 @@ struct Look {
 
 async fn look(app: &App, desktop: &Desktop, memory: &mut Memory) -> Result<Look, PortalError> {
     let found = tokio::time::timeout(FIND_DEADLINE, app.cloud.find(desktop.id)).await;
-    let server = found.map_err(|_| CloudError::Unavailable {
-        retry_after: None,
-        source: "the server was not found out about in time".into(),
-    })??;
+    let late = "the server was not found out about in time";
+    let server = found.map_err(|_| CloudError::unavailable(late))??;
+    memory.saw(server.as_ref().and_then(|server| server.note.as_ref()));
     let is_on = server.as_ref().is_some_and(|server| server.state != PowerState::Off);
     app.planning().counts(desktop.id, is_on);
     let agent = match &server {
@@ -168,15 +206,18 @@ fn is_for(claim: &Claim, offer: &Offer) -> bool {
 
 /// `None`: its image or size is gone, or what they and others ask cannot be had together any more.
 async fn offer(app: &App, desktop: &Desktop) -> Result<Option<Offer>, PortalError> {
-    let image = app.store.image(&desktop.image).await?;
-    let size = app.store.size(&desktop.size).await?;
-    let (Some(image), Some(size)) = (image, size) else { return Ok(None) };
-    let station = match &desktop.station {
-        Some(station) => app.store.station(station).await?,
-        None => None,
-    };
-    let gpu = demand(&size, &image, station.as_ref(), &desktop.gpu).ok();
-    Ok(gpu.map(|gpu| Offer { image, size, gpu }))
+    match offered(&planning::rules(app).await?.books, desktop) {
+        Some(offer) => Ok(Some(offer)),
+        // Perhaps only since a moment ago: nobody is refused for that.
+        None => Ok(offered(&Books::read(app).await?, desktop)),
+    }
+}
+
+fn offered(books: &Books, desktop: &Desktop) -> Option<Offer> {
+    let (image, size) = (books.images.get(&desktop.image)?, books.sizes.get(&desktop.size)?);
+    let station = desktop.station.as_ref().and_then(|station| books.stations.get(station));
+    let gpu = demand(size, image, station, &desktop.gpu).ok()?;
+    Some(Offer { image: image.clone(), size: size.clone(), gpu })
 }
 
 /// A server that runs without a claim: begun by a portal of an earlier version, or the database is
@@ -209,6 +250,12 @@ async fn adopt(
     Ok(claimed.then_some(claim))
 }
 
+/// How long after a request its server may appear that nobody has seen.
+fn late_birth(app: &App) -> SignedDuration {
+    // Drivers on this machine end with the process, and their requests with them.
+    if app.cloud.seeds() { LATE_BIRTH } else { SignedDuration::ZERO }
+}
+
 /// Gives back what the desktop had taken.
 async fn release(app: &App, claim: Option<&Claim>) -> Result<(), PortalError> {
     let Some(claim) = claim else { return Ok(()) };
@@ -225,7 +272,10 @@ fn shun(app: &App, desktop: &Desktop, action: &Action, trouble: &Trouble) {
     let is_start = matches!(action, Action::Create | Action::PowerOn(_));
     let is_node = match trouble {
         Trouble::NoCapacity | Trouble::Refused(_) => true,
-        Trouble::DiskFull | Trouble::Unknown(_) => false,
+        Trouble::DiskFull
+        | Trouble::Unknown(_)
+        | Trouble::Blocked { .. }
+        | Trouble::Impossible { .. } => false,
     };
     if is_start
         && is_node

@@ -5,6 +5,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use beamdesk_store::StoreError;
 use beamdesk_types::DesktopId;
 use tokio::{
     task::{Id, JoinSet},
@@ -55,6 +56,7 @@ pub(crate) async fn reconcile(app: App) {
                 }
             }
             Some(ended) = reconciler.passes.join_next_with_id() => reconciler.ended(ended),
+            () = app.events().rows() => scan_due = Instant::now(),
             () = tokio::time::sleep_until(next) => {}
         }
     }
@@ -76,11 +78,14 @@ struct Watch {
     memory: Option<Memory>,
     /// To be looked at again after the pass under way; true: a person decided something.
     wanted: Option<bool>,
+    /// Of the row, when all rows were last read.
+    revision: Option<i64>,
 }
 
 impl Default for Watch {
     fn default() -> Self {
-        Self { due: Instant::now(), memory: Some(Memory::default()), wanted: None }
+        let memory = Some(Memory::default());
+        Self { due: Instant::now(), memory, wanted: None, revision: None }
     }
 }
 
@@ -105,7 +110,11 @@ impl Reconciler {
         match self.app.store.open_desktops().await {
             Ok(rows) => {
                 for desktop in rows {
-                    self.watches.entry(desktop.id).or_default();
+                    let watch = self.watches.entry(desktop.id).or_default();
+                    // Written by somebody, perhaps by another portal whose notice was lost.
+                    if watch.revision.replace(desktop.revision) != Some(desktop.revision) {
+                        watch.want(false);
+                    }
                 }
             }
             Err(error) => warn!(%error, "Could not read the desktops, will try again"),
@@ -115,19 +124,22 @@ impl Reconciler {
     /// Starts what is due, the longest due first. Says when the next one is.
     fn start_due(&mut self) -> Option<Instant> {
         let now = Instant::now();
-        let waiting = self.watches.iter().filter(|(_, watch)| watch.memory.is_some());
-        let mut waiting: Vec<_> = waiting.map(|(id, watch)| (watch.due, *id)).collect();
-        waiting.sort_unstable();
-        for (due, desktop) in waiting {
-            if due > now {
-                return Some(due);
+        let (mut due, mut next) = (Vec::new(), None::<Instant>);
+        for (id, watch) in self.watches.iter().filter(|(_, watch)| watch.memory.is_some()) {
+            if watch.due <= now {
+                due.push((watch.due, *id));
+            } else {
+                next = Some(next.map_or(watch.due, |next| next.min(watch.due)));
             }
+        }
+        due.sort_unstable();
+        for (_, desktop) in due {
             if self.passes.len() >= PASSES_MAX {
                 return None; // The end of a pass wakes us.
             }
             self.start(desktop);
         }
-        None
+        next
     }
 
     fn start(&mut self, desktop: DesktopId) {
@@ -135,8 +147,9 @@ impl Reconciler {
         let Some(mut memory) = watch.memory.take() else { return };
         let app = self.app.clone();
         let looked = async move {
-            let outcome = pass(&app, desktop, &mut memory).await;
-            (memory, outcome)
+            // On the heap: many wait at once, and it is large.
+            let outcome = app.guarded(Box::pin(pass(&app, desktop, &mut memory))).await;
+            (memory, outcome.unwrap_or(Err(PortalError::Store(StoreError::NotLeader))))
         };
         let span = info_span!("reconcile", desktop.id = %desktop);
         let task = self.passes.spawn(looked.instrument(span));

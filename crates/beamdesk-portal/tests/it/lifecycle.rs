@@ -22,8 +22,8 @@ use beamdesk_sched::{
     queue::{Held, plan},
 };
 use beamdesk_types::{
-    AgentConfig, CardAddress, Claim, Desktop, DesktopId, Goal, GpuRequest, Image, Node, NodeName,
-    Partitioning, Phase, Secret, SessionConfig, Size, Timestamp, UserId, WHOLE_CARD,
+    AgentConfig, AgentStart, CardAddress, Claim, Desktop, DesktopId, Goal, GpuRequest, Image, Node,
+    NodeName, Partitioning, Phase, Secret, SessionConfig, Size, Timestamp, UserId, WHOLE_CARD,
 };
 use futures_util::FutureExt as _;
 use jiff::SignedDuration;
@@ -226,6 +226,7 @@ impl World {
             trouble: trouble.as_ref(),
             offered: true,
             first_look,
+            late_birth: SignedDuration::ZERO,
         };
         let next = step(&row, &seen, self.now);
         self.ends.steps += 1;
@@ -256,7 +257,7 @@ impl World {
             return self.killed(); // Done, but nobody knows.
         }
         if let Err(error) = outcome {
-            if matches!(error, CloudError::NoCapacity | CloudError::Refused(_)) {
+            if matches!(error, CloudError::NoCapacity { .. } | CloudError::Refused { .. }) {
                 self.shun(&next.desktop);
             }
             self.memory.entry(row.id).or_default().trouble = Some(error.into());
@@ -684,14 +685,14 @@ fn spec(desktop: &Desktop, claim: &Claim, books: &Books) -> ServerSpec {
         width: 1280,
         height: 720,
     };
-    let agent = AgentConfig {
+    let agent = AgentStart::Handed(AgentConfig {
         desktop: desktop.id,
         generation: desktop.generation,
         certificate: String::new(),
         key: Secret::new(String::new()),
         authority: String::new(),
         session,
-    };
+    });
     ServerSpec {
         desktop: desktop.id,
         owner: desktop.owner,

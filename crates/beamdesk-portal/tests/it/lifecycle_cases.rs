@@ -2,10 +2,10 @@
 
 use std::sync::LazyLock;
 
-use beamdesk_cloud::{PowerState, Server, ServerId};
+use beamdesk_cloud::{CloudError, PowerState, Server, ServerId, ServerNote};
 use beamdesk_portal::lifecycle::{
-    ATTEMPTS_MAX, Action, AgentSeen, BOOT_DEADLINE, LOST_GRACE, STOP_DEADLINE, Seen, Step, Trouble,
-    step,
+    ATTEMPTS_MAX, Action, AgentSeen, BOOT_DEADLINE, HELD_AGAIN, LOST_GRACE, STOP_DEADLINE, Seen,
+    Step, Trouble, step,
 };
 use beamdesk_types::{
     Claim, Desktop, DesktopId, Failure, FailureCode, Goal, GpuRequest, Phase, Timestamp, UserId,
@@ -70,6 +70,7 @@ fn server(generation: u32, state: PowerState) -> Server {
         desktop: DesktopId::from_u128(1),
         generation,
         state,
+        note: None,
         address,
         node: "n1".parse().unwrap(),
         cards: Vec::new(),
@@ -93,6 +94,7 @@ fn unplaced(server: Option<&Server>) -> Seen<'_> {
         trouble: None,
         offered: true,
         first_look: false,
+        late_birth: SignedDuration::ZERO,
     }
 }
 
@@ -339,4 +341,142 @@ fn a_term_begins_with_the_start_and_goes_with_the_stop() {
     let off = server(5, PowerState::Off);
     let row = Desktop { ends: Some(now()), ..desktop(Goal::Stopped, Phase::Stopping) };
     assert_eq!(step(&row, &seen(Some(&off)), now()).desktop.ends, None);
+}
+
+/// Every state that a cloud's administrators bring about.
+fn notes() -> [ServerNote; 9] {
+    [
+        ServerNote::Rescued,
+        ServerNote::Paused,
+        ServerNote::Suspended,
+        ServerNote::Resizing,
+        ServerNote::Migrating,
+        ServerNote::Shelved,
+        ServerNote::SoftDeleted,
+        ServerNote::Locked,
+        ServerNote::Unknown("in orbit".to_owned()),
+    ]
+}
+
+#[test]
+fn what_an_administrator_of_the_cloud_did_on_purpose_is_left_as_it_is() {
+    for note in notes() {
+        for state in [PowerState::Building, PowerState::Active, PowerState::Off] {
+            for phase in [Phase::Booting, Phase::Ready] {
+                let row = aged(desktop(Goal::Running, phase), BOOT_DEADLINE);
+                let there = Server { note: Some(note.clone()), ..server(5, state.clone()) };
+                let next =
+                    step(&row, &Seen { agent: AgentSeen::Silent, ..seen(Some(&there)) }, now());
+                // A locked server works; that it is silent is its own fault.
+                let is_own = note == ServerNote::Locked && state == PowerState::Active;
+                assert_eq!(next.action, None, "{note:?} {state:?} {phase:?}");
+                assert!(!next.frees, "{note:?} {state:?} {phase:?}");
+                assert_eq!(next.desktop.attempts, 0);
+                assert_eq!(failed(&next).is_some(), is_own && phase == Phase::Booting);
+            }
+        }
+    }
+}
+
+#[test]
+fn one_that_is_held_does_not_age() {
+    let paused = Server { note: Some(ServerNote::Paused), ..server(5, PowerState::Active) };
+    let silent = Seen { agent: AgentSeen::Silent, ..seen(Some(&paused)) };
+    let row = aged(desktop(Goal::Running, Phase::Booting), HELD_AGAIN);
+    let next = step(&row, &silent, now());
+    assert_eq!(next.desktop.phase_since, now());
+    let active = server(5, PowerState::Active);
+    let let_go = Seen { agent: AgentSeen::Silent, ..seen(Some(&active)) };
+    assert_eq!(failed(&step(&next.desktop, &let_go, now())), None, "it has its time to come up");
+    // And one that was asked to stop is not deleted for it.
+    let row = aged(desktop(Goal::Stopped, Phase::Stopping), STOP_DEADLINE);
+    let next = step(&row, &seen(Some(&paused)), now());
+    assert_eq!((next.action, next.desktop.phase_since), (None, now()));
+}
+
+#[test]
+fn a_held_server_with_a_live_agent_is_ready() {
+    for note in notes() {
+        let row = desktop(Goal::Running, Phase::Booting);
+        let there = Server { note: Some(note), ..server(5, PowerState::Active) };
+        let next = step(&row, &Seen { agent: AgentSeen::Up, ..seen(Some(&there)) }, now());
+        assert_eq!((next.desktop.phase, next.action), (Phase::Ready, None));
+    }
+}
+
+#[test]
+fn what_we_put_away_ourselves_is_brought_back() {
+    let shelved = Server { note: Some(ServerNote::Shelved), ..server(5, PowerState::Off) };
+    let row = desktop(Goal::Running, Phase::Pending);
+    let next = step(&row, &seen(Some(&shelved)), now());
+    assert_eq!(next.action, Some(Action::PowerOn(id())));
+    // Also when that was asked for before, and when its owner restarts what others put away.
+    let ordered = Desktop { generation: 6, ..desktop(Goal::Running, Phase::Booting) };
+    assert_eq!(step(&ordered, &seen(Some(&shelved)), now()).action, Some(Action::PowerOn(id())));
+    let restarted = Desktop { restart: true, ..desktop(Goal::Running, Phase::Booting) };
+    assert_eq!(step(&restarted, &seen(Some(&shelved)), now()).action, Some(Action::PowerOn(id())));
+}
+
+#[test]
+fn an_owner_may_delete_what_is_held() {
+    for note in notes() {
+        let there = Server { note: Some(note), ..server(5, PowerState::Active) };
+        let next = step(&desktop(Goal::Deleted, Phase::Ready), &seen(Some(&there)), now());
+        assert_eq!(next.action, Some(Action::Delete(id())));
+    }
+}
+
+#[test]
+fn what_a_person_has_to_mend_counts_against_nobody() {
+    let row = desktop(Goal::Running, Phase::Building);
+    let text = "the quota is used up".to_owned();
+    let quota = Trouble::Blocked { code: "cloud_quota", text };
+    let next = step(&row, &Seen { trouble: Some(&quota), ..seen(None) }, now());
+    assert_eq!((next.desktop.phase, next.desktop.attempts), (Phase::Pending, 0));
+    assert_eq!((next.action, next.frees), (None, false), "it keeps its room");
+    let again = step(&next.desktop, &seen(None), now());
+    assert_eq!(again.action, Some(Action::Create));
+    let off = server(5, PowerState::Off);
+    let row = Desktop { generation: 6, ..desktop(Goal::Running, Phase::Booting) };
+    let next = step(&row, &Seen { trouble: Some(&quota), ..seen(Some(&off)) }, now());
+    assert_eq!((next.desktop.phase, next.desktop.attempts), (Phase::Pending, 0));
+}
+
+#[test]
+fn what_cannot_be_made_fails_at_once_with_its_reason() {
+    for (error, code) in [
+        (
+            CloudError::ImageGone { image: "linux".to_owned(), request: None },
+            FailureCode::ImageGone,
+        ),
+        (
+            CloudError::FlavorChanged { text: "ram".to_owned(), request: None },
+            FailureCode::SizeChanged,
+        ),
+    ] {
+        let trouble = Trouble::from(error);
+        let row = desktop(Goal::Running, Phase::Building);
+        let next = step(&row, &Seen { trouble: Some(&trouble), ..seen(None) }, now());
+        assert_eq!(failed(&next), Some(code));
+        assert!(next.desktop.failure.unwrap().detail.contains("administrator"));
+    }
+}
+
+#[test]
+fn a_desktop_is_not_deleted_while_its_server_may_still_be_born() {
+    let late = Seen { late_birth: SignedDuration::from_secs(20), ..seen(None) };
+    let row = desktop(Goal::Deleted, Phase::Building);
+    let row = Desktop { address: None, ..row };
+    let next = step(&row, &late, now());
+    assert_eq!((next.desktop.phase, next.desktop.phase_since), (Phase::Deleting, now()));
+    let soon = now() + SignedDuration::from_secs(19);
+    assert_eq!(step(&next.desktop, &late, soon).desktop.phase, Phase::Deleting);
+    // It was born.
+    let born = server(5, PowerState::Building);
+    let there = Seen { server: Some(&born), ..late.clone() };
+    assert_eq!(step(&next.desktop, &there, soon).action, Some(Action::Delete(id())));
+    let later = now() + SignedDuration::from_secs(21);
+    assert_eq!(step(&next.desktop, &late, later).desktop.phase, Phase::Deleted);
+    // Where requests end with us, nobody waits.
+    assert_eq!(step(&row, &seen(None), now()).desktop.phase, Phase::Deleted);
 }

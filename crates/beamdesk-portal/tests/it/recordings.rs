@@ -59,7 +59,7 @@ async fn stream(system: &System, owner: UserId) -> StreamId {
     };
     let limits = TicketLimits { live_per_desktop_max: 99, per_user_minute_max: 999 };
     store.add_ticket(&ticket, limits).await.unwrap();
-    store.redeem_ticket(&hash, &gateway(), &hash).await.unwrap().unwrap().stream
+    store.redeem_ticket(&hash, &gateway(), &[], &hash).await.unwrap().unwrap().stream
 }
 
 async fn id_of(system: &System, name: &str) -> UserId {

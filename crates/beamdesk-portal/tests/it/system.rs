@@ -9,7 +9,7 @@ use std::{
 
 use async_trait::async_trait;
 use beamdesk_auth::{Auth, AuthConfig, Authority, HandleKey, PORTAL_SERVER_NAME};
-use beamdesk_cloud::sim::Sim;
+use beamdesk_cloud::{Compute, sim::Sim};
 use beamdesk_http::Limits;
 use beamdesk_portal::{
     AgentProbe, App, Listener, Listeners, OriginPair, Parts, PortalConfig, ProbeError, run,
@@ -100,6 +100,16 @@ impl System {
     }
 
     async fn start_at(sim: Arc<Sim>, store: Store, now: Timestamp) -> Self {
+        Self::start_on(sim.clone(), sim, store, now).await
+    }
+
+    /// Over a cloud that does what the simulated one does, and maybe more.
+    pub(crate) async fn start_on(
+        cloud: Arc<dyn Compute>,
+        sim: Arc<Sim>,
+        store: Store,
+        now: Timestamp,
+    ) -> Self {
         let keys = tempfile::tempdir().unwrap();
         let clock = Arc::new(TestClock(Mutex::new(now)));
         let authority = Authority::open_or_create(keys.path(), clock.clone()).unwrap();
@@ -116,17 +126,20 @@ impl System {
             store,
             auth,
             authority: authority.clone(),
-            cloud: sim.clone(),
+            cloud,
             clock: clock.clone(),
             probe: Arc::new(SimProbe(sim.clone())),
             config: PortalConfig {
+                name: "portal".to_owned(),
                 origins: vec![OriginPair {
                     portal: format!("http://{address}"),
                     gateway: GATEWAY_ORIGIN.to_owned(),
                 }],
                 gateway: gateway(),
+                gateways: Vec::new(),
                 bind_domain: None,
                 monitor_url: Some(format!("https://{monitors_address}")),
+                agent_portals: Vec::new(),
                 desktops_max: DESKTOPS_MAX,
                 screen: (1280, 720),
                 sizes: sizes(),
@@ -341,6 +354,6 @@ fn sizes() -> Vec<Size> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "certificates are judged by the real clock")]
-fn real_now() -> Timestamp {
+pub(crate) fn real_now() -> Timestamp {
     Timestamp::now()
 }

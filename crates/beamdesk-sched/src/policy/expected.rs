@@ -13,7 +13,7 @@ mod reserve;
 
 use std::sync::Arc;
 
-use beamdesk_types::GpuRequest;
+use beamdesk_types::{GpuRequest, WHOLE_CARD};
 
 pub(crate) use self::reserve::Reserve;
 
@@ -27,6 +27,8 @@ const STREAMS: usize = 64;
 const STREAM_LENGTH: usize = 100;
 /// The premium of a request for several cards: as if so many of it more were expected.
 const PREMIUM: f64 = 4.0;
+/// The premium of a request that needs more memory of a card than all others do.
+const CHOOSY_PREMIUM: f64 = 40.0;
 /// Differences of less than this count as equal, thousandths of a card: what the streams do not
 /// know better.
 const QUANTUM_MILLI: i64 = 20;
@@ -66,10 +68,18 @@ impl Expectation {
         let weight =
             |shape: &Shape| if shape.weight.is_finite() { shape.weight.max(0.0) } else { 0.0 };
         let sum: f64 = workload.iter().map(weight).sum();
+        // The part of the workload that makes do with much smaller cards.
+        let choosiness = |shape: &Shape| {
+            let modest =
+                |other: &&Shape| other.gpu.count > 0 && card_mib(other) < card_mib(shape) / 5 * 4;
+            workload.iter().filter(modest).map(weight).sum::<f64>() / sum
+        };
         let premium = |shape: &Shape| {
             let milli = f64::from(shape.gpu.count) * f64::from(shape.gpu.share_milli);
-            let expected = PREMIUM * weight(shape) / sum * milli * real_len(STREAMS);
-            if shape.gpu.count > 1 { rounded(expected) } else { 0 }
+            let expected = weight(shape) / sum * milli * real_len(STREAMS);
+            let several = if shape.gpu.count > 1 { PREMIUM } else { 0.0 };
+            let choosy = if shape.gpu.count > 0 { CHOOSY_PREMIUM * choosiness(shape) } else { 0.0 };
+            rounded(expected * several.max(choosy))
         };
         let shapes = workload.iter().map(|shape| Expected {
             cpu_milli: shape.cpu_milli,
@@ -152,6 +162,12 @@ impl Expectation {
         room.memory_mib -= shape.memory_mib;
         true
     }
+}
+
+/// Memory of the smallest card that a share of will do.
+fn card_mib(shape: &Shape) -> u64 {
+    let share = u64::from(shape.gpu.share_milli.max(1));
+    shape.gpu.memory_mib.saturating_mul(u64::from(WHOLE_CARD)).div_ceil(share)
 }
 
 /// Of the ways in which a request can lie on a host the one that loses least.

@@ -117,7 +117,7 @@ impl Scene {
     pub(crate) async fn open(&self, text: &str) -> beamdesk_store::Redeemed {
         self.store.add_ticket(&self.ticket(text), LIMITS).await.unwrap();
         let opened =
-            self.store.redeem_ticket(&digest(text), &gateway("east"), &digest("bind")).await;
+            self.store.redeem_ticket(&digest(text), &gateway("east"), &[], &digest("bind")).await;
         opened.unwrap().unwrap()
     }
 }

@@ -7,6 +7,9 @@ use std::{
     time::Duration,
 };
 
+use anyhow::{Context as _, Result};
+use beamdesk_auth::{Providers, ProvidersConfig};
+use beamdesk_cloud::openstack::OpenStackConfig;
 use beamdesk_gateway::Recordings;
 use clap::Args;
 
@@ -83,6 +86,15 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 30, value_name = "DAYS")]
     recordings_days: u32,
 
+    /// TOML file that says which identity providers people log in by; see docs/identity.md
+    #[arg(long, value_name = "FILE")]
+    oidc: Option<PathBuf>,
+
+    /// TOML file that says which OpenStack cloud desktops run on, instead of this machine; see
+    /// docs/openstack.md
+    #[arg(long, value_name = "FILE")]
+    openstack: Option<PathBuf>,
+
     /// Unix socket on which OpenStack Nova asks which hosts a server may have; see docs/nova.md
     #[arg(long, value_name = "PATH")]
     pub(crate) ask_socket: Option<PathBuf>,
@@ -99,6 +111,27 @@ impl Options {
 
     pub(crate) fn monitor_interval(&self) -> Duration {
         Duration::from_secs(self.monitor_interval.into())
+    }
+
+    /// Who proves who people are, besides passwords.
+    pub(crate) fn providers(&self) -> Result<Providers> {
+        let Some(path) = &self.oidc else { return Ok(Providers::default()) };
+        let read = || -> Result<Providers> {
+            let config: ProvidersConfig = toml::from_str(&fs::read_to_string(path)?)?;
+            Ok(Providers::open(&config)?)
+        };
+        read().with_context(|| format!("could not use {}", path.display()))
+    }
+
+    /// The cloud elsewhere that desktops run on, if any.
+    pub(crate) fn openstack(&self) -> Result<Option<OpenStackConfig>> {
+        let Some(path) = &self.openstack else { return Ok(None) };
+        let read = || -> Result<OpenStackConfig> {
+            let config: OpenStackConfig = toml::from_str(&fs::read_to_string(path)?)?;
+            config.check()?;
+            Ok(config)
+        };
+        read().map(Some).with_context(|| format!("could not use {}", path.display()))
     }
 
     /// Where recordings go, if any are made.

@@ -98,13 +98,13 @@ impl Monitors {
 
 /// So many at once after a rest, and one in each interval.
 #[derive(Debug, Default)]
-struct Pace {
+pub(crate) struct Pace {
     /// When all that was taken will be made up for (GCRA's theoretical arrival time).
     due: Option<Timestamp>,
 }
 
 impl Pace {
-    fn take(&mut self, now: Timestamp, every: Duration, at_once: u32) -> bool {
+    pub(crate) fn take(&mut self, now: Timestamp, every: Duration, at_once: u32) -> bool {
         // What lies farther ahead was not taken: the clock was set back.
         let whole = every.saturating_mul(at_once);
         let is_due = |due: &Timestamp| now.checked_add(whole).is_ok_and(|limit| *due <= limit);

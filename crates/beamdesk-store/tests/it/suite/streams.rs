@@ -15,6 +15,7 @@ fn rotation(stream: StreamId, counter: u64, gateway: &GatewayName) -> Rotation<'
         stream,
         counter,
         gateway,
+        peers: &[],
         bind_hash: digest("bind"),
         now: at(10),
         again: AGAIN,
@@ -113,4 +114,22 @@ pub(crate) async fn resumes_are_counted(store: Store) {
     assert_eq!(rotated(&store, stream, 11).await, Err(RefusedReason::TooMany));
     // It was only too early.
     assert_eq!(rotated(&store.with_clock_shift(61_000), stream, 11).await, Ok(12));
+}
+
+pub(crate) async fn a_stream_goes_on_at_a_peer_of_its_gateway_and_at_no_other(store: Store) {
+    let ada = scene(&store, "ada").await;
+    let opened = ada.open("1").await;
+    let peers = [gateway("east"), gateway("west")];
+    let (west, north) = (gateway("west"), gateway("north"));
+    let at_peer = Rotation { peers: &peers, ..rotation(opened.stream, 1, &west) };
+    assert_eq!(store.rotate_stream(&at_peer).await.unwrap().unwrap().counter, 2);
+    // It is the other's now: what the first says of it counts no more.
+    let ends = store.ended_streams(&gateway("east"), &[opened.stream], at(11)).await.unwrap();
+    assert_eq!(ends.len(), 1);
+    assert_eq!(store.ended_streams(&west, &[opened.stream], at(11)).await.unwrap(), []);
+    store.end_streams(&gateway("east"), &ends).await.unwrap();
+    assert_eq!(store.ended_streams(&west, &[opened.stream], at(11)).await.unwrap(), []);
+    let elsewhere = Rotation { peers: &peers, ..rotation(opened.stream, 2, &north) };
+    let refused = store.rotate_stream(&elsewhere).await.unwrap().unwrap_err();
+    assert_eq!(refused, RefusedReason::OtherGateway);
 }

@@ -16,7 +16,7 @@ pub(crate) async fn what_is_over_is_removed_and_nothing_else(store: Store) {
     // At first the stream of a dead session is ended, and all rows stay.
     store.sweep(at(20), HOUR).await.unwrap();
     let redeemed = async |text: &str| {
-        store.redeem_ticket(&digest(text), &gateway("east"), &digest("bind")).await.unwrap()
+        store.redeem_ticket(&digest(text), &gateway("east"), &[], &digest("bind")).await.unwrap()
     };
     assert_eq!(redeemed("ada").await.unwrap_err(), RefusedReason::AlreadyUsed);
     let ended = store.ended_streams(&gateway("east"), &[adas, bobs], at(20)).await.unwrap();

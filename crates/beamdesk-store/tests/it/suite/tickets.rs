@@ -9,7 +9,8 @@ use tokio::{sync::Barrier, task::JoinSet};
 use crate::world::{LIMITS, Scene, at, digest, gateway, scene};
 
 async fn redeemed(scene: &Scene, text: &str) -> Result<(), RefusedReason> {
-    let outcome = scene.store.redeem_ticket(&digest(text), &gateway("east"), &digest("bind")).await;
+    let outcome =
+        scene.store.redeem_ticket(&digest(text), &gateway("east"), &[], &digest("bind")).await;
     outcome.unwrap().map(drop)
 }
 
@@ -41,13 +42,13 @@ pub(crate) async fn a_refused_ticket_is_burned(store: Store) {
     // Each scene is right but for one thing.
     let ada = scene(&store, "gateway").await;
     store.add_ticket(&ada.ticket("1"), LIMITS).await.unwrap();
-    let outcome = store.redeem_ticket(&digest("1"), &gateway("west"), &digest("bind")).await;
+    let outcome = store.redeem_ticket(&digest("1"), &gateway("west"), &[], &digest("bind")).await;
     assert_eq!(outcome.unwrap(), Err(RefusedReason::OtherGateway));
     assert_eq!(redeemed(&ada, "1").await, Err(RefusedReason::AlreadyUsed));
 
     let ada = scene(&store, "browser").await;
     store.add_ticket(&ada.ticket("2"), LIMITS).await.unwrap();
-    let outcome = store.redeem_ticket(&digest("2"), &gateway("east"), &digest("other")).await;
+    let outcome = store.redeem_ticket(&digest("2"), &gateway("east"), &[], &digest("other")).await;
     assert_eq!(outcome.unwrap(), Err(RefusedReason::OtherBrowser));
     assert_eq!(redeemed(&ada, "2").await, Err(RefusedReason::AlreadyUsed));
 
@@ -132,4 +133,21 @@ pub(crate) async fn there_are_only_so_many_tickets(store: Store) {
     let later = store.with_clock_shift(61_000);
     let outcome = later.add_ticket(&bob.ticket("one more"), LIMITS).await.unwrap();
     assert!(matches!(outcome, NewTicket::Issued { .. }), "{outcome:?}");
+}
+
+pub(crate) async fn a_ticket_is_good_at_peers_of_its_gateway(store: Store) {
+    let ada = scene(&store, "ada").await;
+    let peers = [gateway("east"), gateway("west")];
+    for (ticket, name, is_good) in [("1", "east", true), ("2", "west", true), ("3", "north", false)]
+    {
+        store.add_ticket(&ada.ticket(ticket), LIMITS).await.unwrap();
+        let opened =
+            store.redeem_ticket(&digest(ticket), &gateway(name), &peers, &digest("bind")).await;
+        assert_eq!(opened.unwrap().is_ok(), is_good, "{name}");
+    }
+    store.add_ticket(&ada.ticket("4"), LIMITS).await.unwrap();
+    let strangers = [gateway("north"), gateway("west")];
+    let opened =
+        store.redeem_ticket(&digest("4"), &gateway("west"), &strangers, &digest("bind")).await;
+    assert_eq!(opened.unwrap().unwrap_err(), RefusedReason::OtherGateway);
 }

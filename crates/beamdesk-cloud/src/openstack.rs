@@ -1,0 +1,45 @@
+//! Desktops as servers of an OpenStack cloud.
+
+mod access;
+mod alter;
+mod answer;
+mod blame;
+mod call;
+mod catalog;
+mod client;
+mod config;
+mod create;
+mod diary;
+mod driver;
+mod error;
+mod flavor;
+mod guard;
+mod http;
+mod image;
+mod inventory;
+mod lookup;
+mod metadefs;
+mod network;
+mod nodes;
+mod page;
+mod power;
+mod repeat;
+mod retry;
+mod rules;
+mod server;
+mod state;
+mod tidy;
+mod token;
+mod traits;
+mod userdata;
+mod version;
+
+pub use access::{Access, AccessError};
+pub use call::Call;
+pub use catalog::Service;
+pub use client::{Client, Settings};
+pub use config::{Cidr, ConfigError, Deployment, Disk, Egress, OpenStackConfig, Stop};
+pub use driver::OpenStack;
+pub use error::{ApiError, Outcome, Trouble};
+pub use token::Identity;
+pub use version::Microversion;
