@@ -2,6 +2,8 @@
 
 mod server;
 
+use std::pin::Pin;
+
 use beamdesk_store::Store;
 use sqlx::{Connection, PgConnection};
 
@@ -26,13 +28,18 @@ async fn the_whole_suite_passes_on_postgresql() {
     macro_rules! run {
         ($($module:ident::$case:ident),* $(,)?) => {$(
             eprintln!("case {}::{}", stringify!($module), stringify!($case));
-            let store = server.store(stringify!($case)).await;
-            crate::suite::$module::$case(store.clone()).await;
-            store.close().await;
+            let store = boxed(|| server.store(stringify!($case))).await;
+            boxed(|| crate::suite::$module::$case(store.clone())).await;
+            boxed(|| store.close()).await;
         )*};
     }
     store_suite!(run);
     opening(&server).await;
+}
+
+/// Without it the test's own frame would have room for each case's future at once.
+fn boxed<F: Future>(make: impl FnOnce() -> F) -> Pin<Box<F>> {
+    Box::pin(make())
 }
 
 async fn opening(server: &Server) {
