@@ -27,8 +27,9 @@ const STREAMS: usize = 64;
 const STREAM_LENGTH: usize = 100;
 /// The premium of a request for several cards: as if so many of it more were expected.
 const PREMIUM: f64 = 4.0;
-/// The premium of a request that needs more memory of a card than all others do.
-const CHOOSY_PREMIUM: f64 = 40.0;
+/// The premium of a request that needs a much larger card than all others do. Less than that for
+/// several cards: with 4 those are refused twice as often where sizes differ in memory.
+const CHOOSY_PREMIUM: f64 = 2.0;
 /// Differences of less than this count as equal, thousandths of a card: what the streams do not
 /// know better.
 const QUANTUM_MILLI: i64 = 20;
