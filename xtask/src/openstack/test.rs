@@ -31,5 +31,7 @@ fn tests(guest: bool) -> Result<()> {
     } else {
         cargo().args(["test", "--package", "beamdesk-cloud", "openstack"]).env(LAB, &lab).run()?;
     }
-    if guest { checks::e2e_with(Some("openstack"), &[(LAB, lab.as_os_str())]) } else { Ok(()) }
+    let environment = [(LAB, lab.as_os_str())];
+    checks::e2e_with(Some("cloud"), &environment)?;
+    if guest { checks::e2e_with(Some("openstack"), &environment) } else { Ok(()) }
 }

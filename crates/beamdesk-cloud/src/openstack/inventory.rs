@@ -131,13 +131,15 @@ impl OpenStack {
         let hypervisors = lacks.or_empty("hypervisors", hypervisors(self.client()).await)?;
         let aggregates = lacks.or_empty("aggregates", aggregates(self.client()).await)?;
         let mut placed = placed(self.client(), &hypervisors, &mut lacks).await?;
-        let hosts = hypervisors
+        let mut hosts: Vec<_> = hypervisors
             .into_iter()
             .filter_map(|hypervisor| {
                 let placed = placed.remove(&hypervisor.id).unwrap_or_default();
                 host(hypervisor, placed, &aggregates)
             })
             .collect();
+        // Nova has them in the order in which they came.
+        hosts.sort_unstable_by(|one, other| one.name.cmp(&other.name));
         let limits = lacks.or_empty("limits", limits(self.client()).await)?;
         let there = self.flavors().await?;
         let flavor = |size: &Size| {
