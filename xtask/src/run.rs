@@ -1,10 +1,15 @@
 //! Running other programs, from the root of the repository.
-#![expect(clippy::print_stderr, reason = "says which command runs")]
+#![expect(
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "says which command runs, and how long it took"
+)]
 
 use std::{
     ffi::OsStr,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
@@ -14,6 +19,9 @@ pub(crate) fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.parent().unwrap_or(here).to_owned()
 }
+
+/// What took longer says how long.
+const WORTH_TELLING: Duration = Duration::from_secs(5);
 
 /// One program to run; its failure ends the command with what was run.
 pub(crate) struct Step {
@@ -60,12 +68,16 @@ impl Step {
 
     pub(crate) fn run(mut self) -> Result<()> {
         eprintln!("\x1b[1m> {}\x1b[0m", self.shown);
+        let began = Instant::now();
         let status = self
             .command
             .status()
             .with_context(|| format!("could not start `{}`; is it installed?", self.shown))?;
         if !status.success() {
             bail!("`{}` failed ({status})", self.shown);
+        }
+        if began.elapsed() > WORTH_TELLING {
+            eprintln!("\x1b[2m  took {} s\x1b[0m", began.elapsed().as_secs());
         }
         Ok(())
     }

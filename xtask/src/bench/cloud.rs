@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use clap::Args;
 
-use crate::run::{cargo, root};
+use crate::run::{Step, cargo, root};
 
 #[derive(Args)]
 pub(super) struct Arguments {
@@ -43,14 +43,14 @@ pub(super) fn bench(arguments: &Arguments) -> Result<()> {
     if !lab.exists() {
         bail!("there is no lab: `cargo xtask openstack up --hosts {}` makes one", arguments.hosts);
     }
-    cargo().args(["build", "--release", "--package", "beamdesk"]).run()?;
+    // In one go: what dependencies are built with depends on all that is asked for at once.
     cargo()
-        .args(["build", "--release", "--package", "beamdesk-cloud", "--example", "fault_proxy"])
+        .args(["build", "--release", "--package", "beamdesk", "--package", "beamdesk-cloud"])
+        .args(["--bin", "beamdesk", "--example", "fault_proxy", "--example", "cloud_bench"])
         .run()?;
     let release = root().join("target/release");
-    let mut step = cargo()
-        .args(["run", "--release", "--quiet", "--package", "beamdesk-cloud"])
-        .args(["--example", "cloud_bench", "--", "--lab"])
+    let mut step = Step::new("target/release/examples/cloud_bench")
+        .args(["--lab"])
         .args([lab])
         .args(["--beamdesk"])
         .args([release.join("beamdesk")])

@@ -67,7 +67,7 @@ impl Agents {
             let mut done = HashSet::new();
             loop {
                 // What goes wrong is tried again at the next look.
-                if let Ok(servers) = cloud.servers(&deployment).await {
+                if let Ok(servers) = cloud.others(&deployment, &done).await {
                     enrol_all(servers, &request, &known, &mut done, &counted).await;
                 }
                 sleep(LOOK_EVERY).await;
@@ -96,9 +96,6 @@ async fn enrol_all(
         while enrols.len() < ENROLS_MAX
             && let Some(server) = new.next()
         {
-            if done.contains(&server.id) {
-                continue;
-            }
             let request = request.to_owned();
             enrols.spawn(async move {
                 let enrolled = enrol(&server, &request).await;

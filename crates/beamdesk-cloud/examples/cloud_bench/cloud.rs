@@ -1,7 +1,7 @@
 //! The cloud as its administrator sees it, past the proxy.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -76,12 +76,43 @@ impl Cloud {
 
     /// All of one deployment, whatever their state.
     pub(crate) async fn servers(&self, deployment: &str) -> Result<Vec<Server>> {
-        let query = [("all_tenants", "1".to_owned()), ("tags", format!("beamdesk:{deployment}"))];
+        let query = of(deployment);
         let servers: Vec<Server> =
             self.client.pages(Service::Compute, "/servers/detail", &query, "servers").await?;
         let doubled = doubled(&servers).len();
         self.doubled.fetch_max(doubled, Ordering::Relaxed);
         Ok(servers)
+    }
+
+    /// Those that are not among `known`. Of all others Nova is asked for their names only: to tell of
+    /// hundreds of servers in full costs it seconds.
+    pub(crate) async fn others(
+        &self,
+        deployment: &str,
+        known: &HashSet<String>,
+    ) -> Result<Vec<Server>> {
+        #[derive(Deserialize)]
+        struct Short {
+            id: String,
+            name: String,
+        }
+        #[derive(Deserialize)]
+        struct Whole {
+            server: Server,
+        }
+        let query = of(deployment);
+        let all: Vec<Short> =
+            self.client.pages(Service::Compute, "/servers", &query, "servers").await?;
+        let names: BTreeSet<&str> = all.iter().map(|server| server.name.as_str()).collect();
+        self.doubled.fetch_max(all.len() - names.len(), Ordering::Relaxed);
+        let mut others = Vec::new();
+        for Short { id, .. } in all.iter().filter(|server| !known.contains(&server.id)) {
+            let call = self.client.get(Service::Compute, format!("/servers/{id}"));
+            if let Some(Whole { server }) = call.found().await? {
+                others.push(server);
+            }
+        }
+        Ok(others)
     }
 
     /// When servers were in the making, by Nova's own times, in milliseconds since `run` began.
@@ -105,6 +136,10 @@ impl Cloud {
     pub(crate) fn doubled_ever(&self) -> usize {
         self.doubled.load(Ordering::Relaxed)
     }
+}
+
+fn of(deployment: &str) -> [(&'static str, String); 2] {
+    [("all_tenants", "1".to_owned()), ("tags", format!("beamdesk:{deployment}"))]
 }
 
 #[expect(clippy::disallowed_methods, reason = "the edge: Nova tells times of the day")]

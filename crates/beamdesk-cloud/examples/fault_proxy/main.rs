@@ -3,22 +3,25 @@
 //!
 //! ```text
 //! fault_proxy --keystone http://127.0.0.1:5000/v3 [--listen 127.0.0.1:0] [--control 127.0.0.1:0]
-//!             [--seed 1] [--rate 0.2] [--off] [--list FILE] [--clouds FILE --clouds-out FILE]
+//!             [--seed 1] [--rate 0.2] [--off] [--list FILE] [--record FILE]
+//!             [--clouds FILE --clouds-out FILE]
 //! ```
 //!
 //! `--clouds-out` becomes a copy of `--clouds` whose addresses lead through the proxy. The first
 //! line of output is JSON: `proxy`, `control`, `auth_url`. Control port: `POST /on`, `POST /off`,
 //! `POST /rate/0.3`, `GET /counts`. The list has a line of JSON for each request: what was done to
-//! it, what the service said (0: it was not asked), and what the client got (0: no answer).
+//! it, what the service said (0: it was not asked), and what the client got (0: no answer). What
+//! `--record` keeps, `tests/it/recorded.rs` plays.
 #![expect(clippy::print_stdout, reason = "tells its caller where it listens")]
 
 mod addresses;
 mod chance;
+mod record;
 mod relay;
 mod server;
 
 use std::{
-    fs::{self, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::Write as _,
     os::unix::fs::OpenOptionsExt as _,
     path::PathBuf,
@@ -44,6 +47,7 @@ struct Options {
     rate_milli: u64,
     on: bool,
     list: Option<PathBuf>,
+    record: Option<PathBuf>,
     clouds: Option<PathBuf>,
     clouds_out: Option<PathBuf>,
 }
@@ -57,6 +61,7 @@ fn options() -> Result<Options> {
         rate_milli: 200,
         on: true,
         list: None,
+        record: None,
         clouds: None,
         clouds_out: None,
     };
@@ -74,6 +79,7 @@ fn options() -> Result<Options> {
             "--seed" => options.seed = value.parse()?,
             "--rate" => options.rate_milli = milli(&value)?,
             "--list" => options.list = Some(value.into()),
+            "--record" => options.record = Some(value.into()),
             "--clouds" => options.clouds = Some(value.into()),
             "--clouds-out" => options.clouds_out = Some(value.into()),
             _ => bail!("unknown option {name}"),
@@ -102,8 +108,11 @@ async fn main() -> Result<()> {
         Some(path) => Some(OpenOptions::new().create(true).append(true).open(path)?),
         None => None,
     };
-    let relay =
+    let mut relay =
         Relay::new(address.clone(), addresses, options.seed, options.rate_milli, options.on, list)?;
+    if let Some(path) = &options.record {
+        relay = relay.recording(File::create(path).with_context(|| path.display().to_string())?);
+    }
     let relay = Arc::new(relay);
     let where_ = json!({"proxy": address, "control": control.local_addr()?.to_string(), "auth_url": auth_url});
     println!("{where_}");

@@ -25,6 +25,7 @@ use tokio::time::{Instant, sleep};
 use super::{
     addresses::Addresses,
     chance::{Fault, fault},
+    record::{Exchange, Record},
 };
 
 /// An image is uploaded whole.
@@ -54,6 +55,7 @@ pub(crate) struct Relay {
     /// Of the next request.
     pub(crate) number: AtomicU64,
     list: Option<Mutex<File>>,
+    record: Option<Record>,
     began: Instant,
     client: reqwest::Client,
 }
@@ -90,9 +92,15 @@ impl Relay {
             seed,
             number: AtomicU64::new(0),
             list: list.map(Mutex::new),
+            record: None,
             began: Instant::now(),
             client,
         })
+    }
+
+    /// Keeps what passes.
+    pub(crate) fn recording(self, file: File) -> Self {
+        Self { record: Some(Record::new(file)), ..self }
     }
 
     pub(crate) async fn carry(&self, request: Request<Incoming>) -> Result<Response<Body>, End> {
@@ -185,14 +193,15 @@ impl Relay {
         let target = lock(&self.addresses).target(&path).context("no service of that name")?;
         let (parts, body) = request.into_parts();
         let body = Limited::new(body, BODY_BYTES_MAX).collect().await;
-        let body = body.map_err(|error| anyhow::anyhow!("{error}"))?.to_bytes();
+        let asked = body.map_err(|error| anyhow::anyhow!("{error}"))?.to_bytes();
+        let writes = self.record.as_ref().map_or(0, Record::writes);
         let mut headers = parts.headers;
         for name in [HOST, CONNECTION, TRANSFER_ENCODING, CONTENT_LENGTH] {
             headers.remove(name);
         }
         headers.remove("accept-encoding"); // so that bodies can be rewritten
-        let answer =
-            self.client.request(parts.method, target).headers(headers).body(body).send().await?;
+        let question = self.client.request(parts.method.clone(), target).headers(headers);
+        let answer = question.body(asked.clone()).send().await?;
         let status = answer.status();
         let mut headers = answer.headers().clone();
         let mut body = answer.bytes().await?;
@@ -211,6 +220,17 @@ impl Relay {
         let location = location.map(|text| addresses.rewrite(text, &self.proxy));
         if let Some(value) = location.and_then(|text| text.parse().ok()) {
             headers.insert("location", value);
+        }
+        drop(addresses);
+        if let Some(record) = &self.record {
+            let exchange = Exchange {
+                method: &parts.method,
+                path: &path,
+                asked: &asked,
+                status: status.as_u16(),
+                answer: &body,
+            };
+            record.keep(writes, &exchange, &self.proxy);
         }
         Ok(Fetched { status, headers, body })
     }

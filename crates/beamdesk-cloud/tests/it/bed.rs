@@ -47,6 +47,10 @@ impl Bed {
         Some(Self::OpenStack(Box::new(bed)))
     }
 
+    pub(crate) async fn recorded(test: &str) -> Self {
+        Self::OpenStack(Box::new(OpenStackBed::recorded(test).await))
+    }
+
     pub(crate) fn cloud(&self) -> &dyn Compute {
         match self {
             Self::Sim(sim) => sim.as_ref(),

@@ -5,6 +5,8 @@
 mod addresses;
 #[path = "../../examples/fault_proxy/chance.rs"]
 mod chance;
+#[path = "../../examples/fault_proxy/record.rs"]
+pub(crate) mod record;
 #[path = "../../examples/fault_proxy/relay.rs"]
 mod relay;
 #[path = "../../examples/fault_proxy/server.rs"]
@@ -27,6 +29,7 @@ use url::Url;
 use self::{
     addresses::Addresses,
     chance::{Fault, fault},
+    record::{Exchange, HERE, Record},
     relay::{Body, Relay, json_body, lock, says},
     server::{carry, serve, steer},
 };
@@ -64,8 +67,9 @@ async fn each_fault_is_what_its_name_says() {
     let address = proxy.local_addr().unwrap().to_string();
     let mut addresses = Addresses::default();
     addresses.learn(&Url::parse(&format!("http://{behind}/")).unwrap()).unwrap();
+    let record = tempfile::NamedTempFile::new().unwrap();
     let relay = Relay::new(address.clone(), addresses, SEED, 1000, true, None).unwrap();
-    let relay = Arc::new(relay);
+    let relay = Arc::new(relay.recording(record.reopen().unwrap()));
     let mut tasks = JoinSet::new();
     tasks.spawn(service(upstream, Arc::clone(&count)));
     tasks.spawn(serve(proxy, Arc::clone(&relay), carry));
@@ -117,6 +121,10 @@ async fn each_fault_is_what_its_name_says() {
     let answer = client.post(format!("http://{address}/{behind}/servers")).send().await.unwrap();
     let body: serde_json::Value = answer.json().await.unwrap();
     assert_eq!(body, json!({"path": "/servers", "self": format!("http://{address}/{behind}/x")}));
+    let kept = std::fs::read_to_string(record.path()).unwrap();
+    let kept: serde_json::Value = serde_json::from_str(kept.lines().last().unwrap()).unwrap();
+    assert_eq!(kept["answer"]["self"], format!("http://{HERE}/{behind}/x"));
+    assert_eq!((&kept["method"], &kept["status"]), (&json!("POST"), &json!(202)));
     let unknown = client.get(format!("http://{address}/127.0.0.1:1/")).send().await.unwrap();
     assert_eq!(unknown.status(), 502);
 
@@ -126,4 +134,31 @@ async fn each_fault_is_what_its_name_says() {
         assert_eq!(told.status(), status, "{path}");
     }
     assert_eq!(relay.rate_milli.load(Ordering::Relaxed), 250);
+}
+
+#[test]
+fn a_recording_has_no_secrets_and_each_answer_once() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let record = Record::new(file.reopen().unwrap());
+    let keep = |method: &hyper::Method, path: &str, asked: &str, answer: &str| {
+        let (asked, answer) = (asked.as_bytes(), answer.as_bytes());
+        let exchange = Exchange { method, path, asked, status: 200, answer };
+        record.keep(record.writes(), &exchange, "proxy:1");
+    };
+    keep(&hyper::Method::POST, "/k/v3/auth/tokens", r#"{"secret": "s3cr3t"}"#, "{}");
+    for _ in 0..3 {
+        keep(&hyper::Method::GET, "/n/servers", "", r#"["http://proxy:1/n/x"]"#);
+    }
+    let made = r#"{"server": {"id": "made", "adminPass": "s3cr3t"}}"#;
+    keep(&hyper::Method::POST, "/n/servers", r#"{"name": "it"}"#, made);
+    keep(&hyper::Method::GET, "/n/servers", "", r#"["http://proxy:1/n/x"]"#);
+    let kept = std::fs::read_to_string(file.path()).unwrap();
+    assert!(!kept.contains("s3cr3t") && !kept.contains("proxy:1"), "{kept}");
+    let writes: Vec<u64> = kept
+        .lines()
+        .map(|line| {
+            serde_json::from_str::<serde_json::Value>(line).unwrap()["writes"].as_u64().unwrap()
+        })
+        .collect();
+    assert_eq!(writes, [0, 0, 0, 1]);
 }

@@ -8,6 +8,8 @@ mod isolation;
 mod openstack;
 mod openstack_bed;
 mod openstack_client;
+mod openstack_proxy;
+mod recorded;
 mod sandbox;
 mod sim;
 mod suite;

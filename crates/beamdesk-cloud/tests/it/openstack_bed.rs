@@ -20,7 +20,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use crate::bed::{PATIENCE_ELSEWHERE, PAUSE_ELSEWHERE};
+use crate::{
+    bed::{PATIENCE_ELSEWHERE, PAUSE_ELSEWHERE},
+    recorded::Recorded,
+};
 
 /// What `cargo xtask openstack up` writes.
 #[derive(Debug, Clone, Deserialize)]
@@ -98,6 +101,7 @@ pub(crate) struct OpenStackBed {
     /// Where this test's servers go, so that those of others are no room of ours.
     pub(crate) node: NodeName,
     sizes: AtomicU32,
+    recorded: Option<Recorded>,
 }
 
 impl OpenStackBed {
@@ -116,11 +120,31 @@ impl OpenStackBed {
         let deployment = format!("it-{:08x}", u32::from_ne_bytes(random));
         let mut config = lab.config(cloud, &deployment);
         change(&mut config);
+        Some(Self::at(test, lab, (deployment, config), None).await)
+    }
+
+    /// Everything in it has the same name at each run, so that what was recorded can be played.
+    pub(crate) async fn recorded(test: &str) -> Self {
+        let recorded = Recorded::open(test).await;
+        let lab = recorded.lab.clone();
+        let deployment = format!("it-{:08x}", recorded.base >> 32 & 0xffff_ffff);
+        let config = lab.config(PORTAL, &deployment);
+        Self::at(test, lab, (deployment, config), Some(recorded)).await
+    }
+
+    async fn at(
+        test: &str,
+        lab: Lab,
+        (deployment, config): (String, OpenStackConfig),
+        recorded: Option<Recorded>,
+    ) -> Self {
         let clock = Arc::new(Hands::new());
         let cloud = OpenStack::connect(config, Arc::<Hands>::clone(&clock)).await.unwrap();
-        let number = test.bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31) + u32::from(byte));
+        let number = test
+            .bytes()
+            .fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)));
         let node = lab.host(number);
-        Some(Self { lab, cloud, clock, deployment, node, sizes: AtomicU32::new(0) })
+        Self { lab, cloud, clock, deployment, node, sizes: AtomicU32::new(0), recorded }
     }
 
     pub(crate) fn tag(&self) -> String {
@@ -139,10 +163,11 @@ impl OpenStackBed {
             term_hours: 0,
             enabled: true,
         };
-        let desktop = DesktopId::fresh();
+        let recorded = self.recorded.as_ref();
+        let desktop = recorded.map_or_else(DesktopId::fresh, |it| it.desktop(number));
         ServerSpec {
             desktop,
-            owner: UserId::fresh(),
+            owner: UserId::from_u128(u128::from(number)),
             node: self.node.clone(),
             image: self.cloud.images().await.unwrap().remove(0),
             size,

@@ -1,7 +1,7 @@
 //! The OpenStack client against services that misbehave, each in its own way, on loopback.
 
 mod bad_answers;
-mod double;
+pub(crate) mod double;
 mod lab;
 mod lists;
 mod tls;

@@ -24,6 +24,7 @@ macro_rules! for_each_driver {
         compute_suite!(sim, async |_| Some(crate::bed::Bed::sim()); $($promise),*);
         compute_suite!(sandbox, async |_| Some(crate::bed::Bed::sandbox().await); $($promise),*);
         compute_suite!(openstack, crate::bed::Bed::openstack; $($promise),*);
+        compute_suite!(recorded, async |test| Some(crate::bed::Bed::recorded(test).await); $($promise),*);
     };
 }
 
@@ -138,7 +139,7 @@ async fn an_unknown_host_is_refused(bed: &Bed) {
 }
 
 async fn an_unknown_server_has_no_power_switch(bed: &Bed) {
-    let unknown = ServerId(DesktopId::fresh().to_string());
+    let unknown = ServerId(DesktopId::from_u128(404).to_string());
     let refused = bed.cloud().power(&unknown, Power::Off).await;
     assert!(matches!(refused, Err(CloudError::Refused { .. })), "{refused:?}");
     let spec = bed.spec(1).await;

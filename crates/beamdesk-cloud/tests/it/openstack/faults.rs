@@ -1,51 +1,17 @@
 //! FS-02: with a proxy before every service that loses answers, cuts them short and says 500, each
 //! desktop has one server in the end, and nothing is left of those that were deleted.
 
-use std::{
-    io::{BufRead, BufReader},
-    path::PathBuf,
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::time::Duration;
 
 use beamdesk_cloud::{CloudError, Compute, PowerState};
-use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use crate::openstack_bed::OpenStackBed;
+use crate::{openstack_bed::OpenStackBed, openstack_proxy::Proxy};
 
 const DESKTOPS: usize = 2;
 /// A fault in each fourth answer; the client's own tries are not enough for some.
 const RATE: &str = "0.25";
 const PATIENCE: Duration = Duration::from_secs(150);
-
-struct Proxy(Child);
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
-
-/// The example of this crate; building the tests builds it.
-fn proxy(bed: &OpenStackBed, clouds: &std::path::Path) -> Proxy {
-    let tests = std::env::current_exe().unwrap();
-    let program: PathBuf = tests.ancestors().nth(2).unwrap().join("examples/fault_proxy");
-    let mut child = Command::new(program)
-        .args(["--seed", "7", "--rate", RATE, "--clouds"])
-        .arg(&bed.lab.clouds_file)
-        .arg("--clouds-out")
-        .arg(clouds)
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let told: Value = serde_json::from_str(&line).unwrap();
-    assert!(told["auth_url"].is_string(), "{line}");
-    Proxy(child)
-}
 
 /// As the reconciler does: again, until it is done.
 async fn persist<T>(mut call: impl AsyncFnMut() -> Result<T, CloudError>) -> T {
@@ -64,7 +30,8 @@ async fn lost_answers_make_no_second_server_and_leave_nothing() {
     let Some(bed) = OpenStackBed::open("lost_answers").await else { return };
     let folder = tempfile::tempdir().unwrap();
     let clouds = folder.path().join("clouds.yaml");
-    let _proxy = proxy(&bed, &clouds);
+    let arguments = ["--seed", "7", "--rate", RATE];
+    let _proxy = Proxy::start(&bed.lab.clouds_file, &clouds, &arguments);
     let mut config = bed.cloud.config().clone();
     config.clouds_file = clouds;
     let clock = bed.clock.clone();
