@@ -13,6 +13,7 @@ use beamdesk_types::{
 };
 use serde::Deserialize;
 use serde_json::json;
+use tokio::time::Instant;
 use tracing::{info, warn};
 use url::Url;
 
@@ -148,11 +149,13 @@ impl OpenStack {
         // Lists leave out what Nova keeps for a while after its deletion: that is not gone.
         let last = self.known().servers.get(&desktop).cloned();
         let Some(last) = last else { return Ok(None) };
+        let asked = Instant::now();
         let server = self.server(&ServerId(last)).await?;
         let server =
             server.filter(|server| self.is_ours(server) && server.desktop() == Some(desktop));
-        if server.is_none() {
-            self.known().servers.remove(&desktop);
+        match &server {
+            Some(server) => self.lookups.heard_one(desktop, server.clone(), asked),
+            None => drop(self.known().servers.remove(&desktop)),
         }
         Ok(server.and_then(|server| server.seen(port)))
     }

@@ -1,13 +1,15 @@
 //! Looking for the servers of many desktops without asking Nova for each.
 //!
 //! A reconciler looks at everything that changes ten times a second. So one question at a time
-//! goes to Nova, it is for all that wait, and where it can be it is for what has changed only.
+//! goes to Nova, it is for all that wait, and where it can be it is for what has changed only. The
+//! slower Nova answers, the seldomer it is asked: an answer costs it two calls to Neutron, and it
+//! has servers to make.
 
 use std::{
     collections::HashMap,
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -21,6 +23,10 @@ use super::{ApiError, OpenStack, Service, server::NovaServer};
 /// What was heard so short a time ago is still so, unless we changed it since. Nova takes longer
 /// for anything.
 const FRESH: Duration = Duration::from_secs(1);
+/// The same of a slow Nova: people wait for what it tells.
+const FRESH_MAX: Duration = Duration::from_secs(5);
+/// It rests so many times as long as its last answer took: so looking takes a fifth of its time.
+const REST: u32 = 4;
 /// From so many that wait, one question for all costs Nova less than one for each.
 const MANY: usize = 3;
 /// A list of all that is older is no ground for one of changes: those leave out what was deleted.
@@ -134,6 +140,8 @@ pub(super) struct Lookups {
     /// Held by who asks Nova.
     asking: tokio::sync::Mutex<()>,
     waiting: AtomicUsize,
+    /// How long Nova took for its last answer, milliseconds.
+    took_ms: AtomicU64,
 }
 
 /// Counts one that waits, for as long as it lives.
@@ -155,6 +163,21 @@ impl Lookups {
         Waits(&self.waiting)
     }
 
+    fn fresh(&self) -> Duration {
+        fresh(Duration::from_millis(self.took_ms.load(Ordering::Relaxed)))
+    }
+
+    fn answered(&self, asked: Instant) {
+        let took = u64::try_from(asked.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.took_ms.store(took, Ordering::Relaxed);
+    }
+
+    /// What Nova answered when it was asked for one of its servers.
+    pub(super) fn heard_one(&self, desktop: DesktopId, server: NovaServer, asked: Instant) {
+        self.answered(asked);
+        self.sheet().heard_one(desktop, vec![server], asked);
+    }
+
     /// We changed something of it.
     pub(super) fn changed(&self, desktop: DesktopId) {
         self.sheet().changed.insert(desktop, Instant::now());
@@ -166,12 +189,17 @@ impl Lookups {
     }
 }
 
+/// How old what was heard may be, where the last answer took so long.
+fn fresh(took: Duration) -> Duration {
+    took.saturating_mul(REST).clamp(FRESH, FRESH_MAX)
+}
+
 impl OpenStack {
-    /// The servers of a desktop as Nova tells of them, at most [`FRESH`] ago.
+    /// The servers of a desktop as Nova tells of them, [`FRESH`] to [`FRESH_MAX`] ago.
     pub(super) async fn look_up(&self, desktop: DesktopId) -> Result<Vec<NovaServer>, ApiError> {
         let lookups = self.lookups();
         let arrived = Instant::now();
-        let since = arrived.checked_sub(FRESH).unwrap_or(arrived);
+        let since = arrived.checked_sub(lookups.fresh()).unwrap_or(arrived);
         if let Some(known) = lookups.sheet().known(desktop, since) {
             return Ok(known);
         }
@@ -189,6 +217,7 @@ impl OpenStack {
         }
         let asked = Instant::now();
         let servers = self.tagged(desktop).await?;
+        lookups.answered(asked);
         lookups.sheet().heard_one(desktop, servers.clone(), asked);
         Ok(servers)
     }
@@ -198,12 +227,14 @@ impl OpenStack {
         let since = self.lookups().sheet().changes_since(asked);
         let Some(since) = since else {
             self.all().await?;
+            self.lookups().answered(asked);
             return Ok(());
         };
         let tag = self.config().deployment.tag();
         let query = [("tags", tag), ("changes-since", since.to_string())];
         let mut changed: Vec<NovaServer> =
             self.client().pages(Service::Compute, "/servers/detail", &query, "servers").await?;
+        self.lookups().answered(asked);
         changed.retain(|server| self.is_ours(server));
         self.lookups().sheet().heard_changes(changed, asked);
         Ok(())
@@ -217,7 +248,7 @@ mod tests {
     use beamdesk_types::DesktopId;
     use tokio::time::Instant;
 
-    use super::Sheet;
+    use super::{Sheet, fresh};
     use crate::openstack::server::{NovaServer, tests::answered};
 
     fn server(id: &str, vm_state: &str, updated: &str) -> NovaServer {
@@ -246,6 +277,13 @@ mod tests {
         sheet.heard_one(desktop(), vec![server("a", "building", T1)], now + S);
         assert_eq!(states(&sheet, now + S).unwrap(), ["building"]);
         assert_eq!(states(&sheet, now + 2 * S), None, "it is old");
+    }
+
+    #[test]
+    fn a_slow_nova_is_asked_seldomer() {
+        let millis = Duration::from_millis;
+        let fresh = [20, 250, 600, 9000].map(|took| fresh(millis(took)));
+        assert_eq!(fresh, [1000, 1000, 2400, 5000].map(millis));
     }
 
     #[tokio::test]
