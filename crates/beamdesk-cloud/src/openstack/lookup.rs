@@ -2,7 +2,7 @@
 //!
 //! A reconciler looks at everything that changes ten times a second. So one question at a time
 //! goes to Nova, it is for all that wait, and where it can be it is for what has changed only. The
-//! slower Nova answers, the seldomer it is asked: an answer costs it two calls to Neutron, and it
+//! slower Nova answers, the seldomer it is asked: an answer costs it calls to Neutron too, and it
 //! has servers to make.
 
 use std::{
